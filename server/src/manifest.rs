@@ -1,0 +1,116 @@
+//! What a slot keeps durably. A manifest is changed as a whole, in one atomic step of the store: that step is the
+//! only commit point there is. Holds no rules; those are the slot's.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tarn_proto::{Certificate, HistoryEntry, Origin, ShareHealth, ShareNumber, SignedHeader};
+
+/// Extents up to this many bytes live inside the manifest, so that a small publish is one durable transaction.
+pub const INLINE_MAX: usize = 64 << 10;
+
+/// The durable state of one slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// The header of the highest (sequence number, version id) ever committed. Never goes down.
+    pub floor: Option<SignedHeader>,
+    /// The versions held, newest first; the first is the current one.
+    pub generations: Vec<StoredGeneration>,
+    /// Versions known to have been Published.
+    pub certificates: Vec<Certificate>,
+    /// Versions committed here in the last 7 days, at least 64; ascending sequence number.
+    pub history: Vec<HistoryRecord>,
+}
+
+/// One version with the shares of it kept here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredGeneration {
+    /// The version.
+    pub header: SignedHeader,
+    /// How it came.
+    pub origin: Origin,
+    /// Its whole table, once for all shares.
+    pub table: Content,
+    /// The shares held.
+    pub shares: BTreeMap<ShareNumber, StoredShare>,
+}
+
+/// One share: the blocks of all its segments, concatenated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredShare {
+    /// Whether its bytes were as the table says when they were last looked at.
+    pub health: ShareHealth,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// A version that was committed here, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRecord {
+    /// What was committed.
+    pub entry: HistoryEntry,
+    /// Seconds since the Unix epoch, by the server's clock. Decides only when the record may be forgotten.
+    pub committed_at: u64,
+}
+
+/// Bytes, as a list of extents in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Content(pub Vec<Extent>);
+
+/// A run of bytes, inside the manifest or in a chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// At most [`INLINE_MAX`] bytes.
+    Inline(Bytes),
+    /// Part of a chunk.
+    Chunk {
+        /// The chunk.
+        id: ChunkId,
+        /// Where the extent begins in it, in bytes.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
+}
+
+/// Names an immutable chunk. Ids are drawn at random and never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkId(pub u128);
+
+impl Content {
+    /// How many bytes there are.
+    pub fn length(&self) -> u64 {
+        self.0.iter().map(Extent::length).sum()
+    }
+
+    /// The chunks the content lies in.
+    pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
+        self.0.iter().filter_map(|extent| match extent {
+            Extent::Inline(_) => None,
+            Extent::Chunk { id, .. } => Some(*id),
+        })
+    }
+}
+
+impl Extent {
+    /// How many bytes there are.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Chunk { length, .. } => *length,
+        }
+    }
+}
+
+impl Manifest {
+    /// The chunks that some generation lies in. A chunk that no manifest names is garbage.
+    pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
+        self.generations.iter().flat_map(|generation| {
+            let shares = generation
+                .shares
+                .values()
+                .flat_map(|share| share.content.chunks());
+            generation.table.chunks().chain(shares)
+        })
+    }
+}
