@@ -1,1 +1,21 @@
 //! The tarn client: publishes mutable files to storage servers that nobody has to trust, and reads them back.
+//!
+//! Decisions live in pure machines, the work around them in drivers:
+//!
+//! ```text
+//!            events                                          actions
+//!  Mapped, Sealed, Refused,      ┌────────────────────┐      Query, Prepare, Commit, Release,
+//!  Written, Failed, TimedOut ──▶ │ publish, retrieve: │ ──▶  Journal, Bring, WaitUntil, Finish
+//!        ▲                       │  step(now, event)  │            │
+//!        │                       └────────────────────┘            │
+//!        └───────── one queue ◀── a spawned task for each ◀── driver
+//! ```
+//!
+//! An answer, however instant, comes back through the queue, so it can never enter a step that is running.
+
+pub mod base;
+pub mod placement;
+
+pub mod quorum;
+pub mod servermap;
+pub mod time;

@@ -129,7 +129,7 @@ impl ShareNumber {
     }
 
     /// The shares 0 to n − 1.
-    pub fn all(n: u8) -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator {
+    pub fn all(n: u8) -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
         (0..n).map(Self)
     }
 

@@ -1,0 +1,287 @@
+//! The choice of the base: which version a new one is built on, and which version a reader returns.
+//!
+//! One pure function over a set of slot states. Publish calls it on its map, again on what the servers that promised
+//! say, and once more before it reports Published; retrieve and check call it on their maps. It is never simply the
+//! newest version: a newer fragment may be passed over only if it cannot have been Published, and an older version
+//! may be chosen only if nothing seen contradicts it.
+//!
+//! The rule (DESIGN 7.2). For every version seen, judged by its own header:
+//!
+//! - *certain*: a certificate was seen, or its holders are a quorum;
+//! - *possibly Published*: certain, or holders plus silent servers could be a quorum.
+//!
+//! The base is the newest recoverable version `b` such that no other version seen is possibly Published, leaving
+//! aside `b`'s ancestors, and everything with a sequence number not above that of the newest certain version among
+//! `b` and its ancestors (Published versions form one chain, so what was Published below it is its ancestor). The
+//! last candidate is the empty base. Nothing is chosen before a majority of the window has answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tarn_proto::{
+    AttemptId, Header, SequenceNumber, SignedHeader, SlotState, StoreId, VersionId, Window,
+};
+
+use crate::quorum::{Terms, could_be_quorum, is_quorum};
+
+mod evidence;
+
+pub use evidence::{Evidence, Seen};
+
+/// What a new version is built on, or a reader returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// This version.
+    Version(SignedHeader),
+    /// Nothing was ever Published.
+    Empty,
+}
+
+impl Base {
+    /// The base's id; none for the empty base.
+    pub fn version(&self) -> Option<VersionId> {
+        self.header().map(SignedHeader::version)
+    }
+
+    /// The base's header; none for the empty base.
+    pub const fn header(&self) -> Option<&SignedHeader> {
+        match self {
+            Self::Version(header) => Some(header),
+            Self::Empty => None,
+        }
+    }
+}
+
+/// What the answers allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// This base, and no other.
+    Chosen {
+        /// The base.
+        base: Base,
+        /// Whether it is known to be Published. An empty base is.
+        certain: bool,
+    },
+    /// The answers do not tell.
+    Undecided(Undecided),
+}
+
+/// Why no base can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undecided {
+    /// Too few of the window have answered; any of these would help.
+    NoMajority {
+        /// Who has not answered.
+        silent: BTreeSet<StoreId>,
+    },
+    /// Some version may have been Published, and these servers would tell.
+    InDoubt {
+        /// Who has not answered.
+        silent: BTreeSet<StoreId>,
+        /// The newest version that may have been Published.
+        newest: SignedHeader,
+    },
+    /// Headers name different windows, and none names both.
+    Windows,
+    /// The file is known to exist, yet no signed header of it was found.
+    NoHeader {
+        /// Who has not answered.
+        silent: BTreeSet<StoreId>,
+    },
+}
+
+impl Undecided {
+    /// The servers whose answers could decide.
+    pub fn needed(&self) -> BTreeSet<StoreId> {
+        match self {
+            Self::NoMajority { silent }
+            | Self::InDoubt { silent, .. }
+            | Self::NoHeader { silent } => silent.clone(),
+            Self::Windows => BTreeSet::new(),
+        }
+    }
+}
+
+/// Who may use the empty base, and in which window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The file's creator, who drew its window; it may begin from nothing.
+    Creator(Window),
+    /// Somebody who was given a cap: the file exists, so finding nothing means that the right servers are silent.
+    CapHolder,
+}
+
+/// Chooses the base from the answers of these servers, counting every other one as silent.
+pub fn choose(answers: &BTreeMap<StoreId, SlotState>, origin: &Origin) -> Choice {
+    let evidence = Evidence::gather(answers);
+    let chosen_window = match evidence.window(origin) {
+        Ok(window) => window,
+        Err(undecided) => return Choice::Undecided(undecided),
+    };
+    let silent: BTreeSet<StoreId> = windows_of(&chosen_window)
+        .flat_map(|window| window.stores())
+        .filter(|store| !answers.contains_key(store))
+        .copied()
+        .collect();
+    let answered = |window: &Window| {
+        window
+            .stores()
+            .iter()
+            .filter(|store| answers.contains_key(store))
+            .count()
+    };
+    if windows_of(&chosen_window).any(|window| answered(window) < window.majority()) {
+        return Choice::Undecided(Undecided::NoMajority { silent });
+    }
+    evidence.choose(&silent)
+}
+
+/// The window or windows in force, as some header or the creator names them.
+type InForce<'a> = (&'a Window, Option<&'a Window>);
+
+fn windows_of<'a>(in_force: &InForce<'a>) -> impl Iterator<Item = &'a Window> {
+    std::iter::once(in_force.0).chain(in_force.1)
+}
+
+impl Evidence {
+    fn window<'a>(&'a self, origin: &'a Origin) -> Result<InForce<'a>, Undecided> {
+        let mut headers = self.headers().map(|header| header.header());
+        match (headers.next(), origin) {
+            (None, Origin::Creator(window)) => Ok((window, None)),
+            (None, Origin::CapHolder) => Err(Undecided::NoHeader {
+                silent: BTreeSet::new(),
+            }),
+            (Some(first), _) => self.window_of_headers(first),
+        }
+    }
+
+    /// All headers name one window, or one that names both is among them.
+    fn window_of_headers<'a>(&'a self, first: &'a Header) -> Result<InForce<'a>, Undecided> {
+        let named: Vec<&Window> = self
+            .headers()
+            .flat_map(|signed| Terms::from(signed.header()).windows())
+            .collect();
+        let joint = self
+            .headers()
+            .map(SignedHeader::header)
+            .find(|header| header.joint.is_some());
+        let in_force = match joint {
+            Some(header) => (&header.window, header.joint.as_ref()),
+            None => (&first.window, None),
+        };
+        if named
+            .iter()
+            .all(|window| windows_of(&in_force).any(|known| same(known, window)))
+        {
+            Ok(in_force)
+        } else {
+            Err(Undecided::Windows)
+        }
+    }
+
+    fn choose(&self, silent: &BTreeSet<StoreId>) -> Choice {
+        let possible: Vec<VersionId> = self
+            .ids()
+            .filter(|&version| self.possibly_published(version, silent))
+            .collect();
+        for candidate in self.newest_first() {
+            if candidate.is_recoverable()
+                && possible
+                    .iter()
+                    .all(|&other| self.leaves_aside(candidate, other))
+            {
+                return Choice::Chosen {
+                    certain: self.is_certain(candidate.header.version()),
+                    base: Base::Version(candidate.header.clone()),
+                };
+            }
+        }
+        let newest = self
+            .newest_first()
+            .find(|seen| possible.contains(&seen.header.version()));
+        match newest {
+            None if possible.is_empty() => Choice::Chosen {
+                base: Base::Empty,
+                certain: true,
+            },
+            None => Choice::Undecided(Undecided::NoHeader {
+                silent: silent.clone(),
+            }),
+            Some(seen) => Choice::Undecided(Undecided::InDoubt {
+                silent: silent.clone(),
+                newest: seen.header.clone(),
+            }),
+        }
+    }
+
+    /// Whether `other`, though it may have been Published, does not speak against `candidate`.
+    fn leaves_aside(&self, candidate: &Seen, other: VersionId) -> bool {
+        let mut certain_up_to: Option<SequenceNumber> = None;
+        for ancestor in self.lineage(candidate.header.version()) {
+            if ancestor == other {
+                return true;
+            }
+            if self.is_certain(ancestor) {
+                certain_up_to = certain_up_to.max(self.sequence_number(ancestor));
+            }
+        }
+        self.sequence_number(other) <= certain_up_to && certain_up_to.is_some()
+    }
+
+    /// Whether the version is known to have been Published.
+    pub fn is_certain(&self, version: VersionId) -> bool {
+        self.is_certified(version)
+            || self
+                .seen(version)
+                .is_some_and(|seen| is_quorum(seen.header.header().into(), &seen.placement()))
+    }
+
+    fn possibly_published(&self, version: VersionId, silent: &BTreeSet<StoreId>) -> bool {
+        self.is_certain(version)
+            || self.seen(version).is_some_and(|seen| {
+                let holders = seen.holders.keys().copied().collect();
+                could_be_quorum(seen.header.header().into(), &holders, silent)
+            })
+    }
+
+    /// A version that carries this attempt and was Published: certain, or an ancestor of a certain one by links
+    /// through headers and history. A history entry off that chain means nothing.
+    pub fn published_by(&self, attempt: AttemptId) -> Option<VersionId> {
+        let certain: Vec<VersionId> = self
+            .ids()
+            .filter(|&version| self.is_certain(version))
+            .collect();
+        certain
+            .into_iter()
+            .flat_map(|version| self.lineage_with_history(version))
+            .find(|&version| self.attempt(version) == Some(attempt))
+    }
+
+    /// A version that carries this attempt among `base` and its ancestors above the last certain one.
+    pub fn carried_by(&self, base: VersionId, attempt: AttemptId) -> Option<VersionId> {
+        self.lineage(base)
+            .take_while(|&version| !self.is_certain(version))
+            .find(|&version| self.attempt(version) == Some(attempt))
+    }
+
+    /// The sequence number of a next version: one above every signed one seen, floors included. None when the
+    /// file is worn out.
+    pub fn next_sequence_number(&self) -> Option<SequenceNumber> {
+        match self
+            .ids()
+            .filter_map(|version| self.sequence_number(version))
+            .max()
+        {
+            None => Some(SequenceNumber::FIRST),
+            Some(highest) => highest.next(),
+        }
+    }
+}
+
+/// Whether two windows name the same stores, in whatever order.
+fn same(one: &Window, other: &Window) -> bool {
+    one.stores().len() == other.stores().len()
+        && one.stores().iter().all(|store| other.contains(*store))
+}
+
+#[cfg(test)]
+mod tests;
