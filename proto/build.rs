@@ -11,8 +11,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptor_set = PathBuf::from(std::env::var("OUT_DIR")?).join("storage_descriptor.bin");
     std::fs::write(&descriptor_set, prost::Message::encode_to_vec(&descriptors))?;
 
-    tonic_prost_build::configure()
-        .bytes(".")
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

@@ -123,11 +123,7 @@ pub fn choose(answers: &BTreeMap<StoreId, SlotState>, origin: &Origin) -> Choice
         .copied()
         .collect();
     let answered = |window: &Window| {
-        window
-            .stores()
-            .iter()
-            .filter(|store| answers.contains_key(store))
-            .count()
+        window.stores().iter().filter(|store| answers.contains_key(store)).count()
     };
     if windows_of(&chosen_window).any(|window| answered(window) < window.majority()) {
         return Choice::Undecided(Undecided::NoMajority { silent });
@@ -147,31 +143,21 @@ impl Evidence {
         let mut headers = self.headers().map(|header| header.header());
         match (headers.next(), origin) {
             (None, Origin::Creator(window)) => Ok((window, None)),
-            (None, Origin::CapHolder) => Err(Undecided::NoHeader {
-                silent: BTreeSet::new(),
-            }),
+            (None, Origin::CapHolder) => Err(Undecided::NoHeader { silent: BTreeSet::new() }),
             (Some(first), _) => self.window_of_headers(first),
         }
     }
 
     /// All headers name one window, or one that names both is among them.
     fn window_of_headers<'a>(&'a self, first: &'a Header) -> Result<InForce<'a>, Undecided> {
-        let named: Vec<&Window> = self
-            .headers()
-            .flat_map(|signed| Terms::from(signed.header()).windows())
-            .collect();
-        let joint = self
-            .headers()
-            .map(SignedHeader::header)
-            .find(|header| header.joint.is_some());
+        let named: Vec<&Window> =
+            self.headers().flat_map(|signed| Terms::from(signed.header()).windows()).collect();
+        let joint = self.headers().map(SignedHeader::header).find(|header| header.joint.is_some());
         let in_force = match joint {
             Some(header) => (&header.window, header.joint.as_ref()),
             None => (&first.window, None),
         };
-        if named
-            .iter()
-            .all(|window| windows_of(&in_force).any(|known| same(known, window)))
-        {
+        if named.iter().all(|window| windows_of(&in_force).any(|known| same(known, window))) {
             Ok(in_force)
         } else {
             Err(Undecided::Windows)
@@ -179,15 +165,11 @@ impl Evidence {
     }
 
     fn choose(&self, silent: &BTreeSet<StoreId>) -> Choice {
-        let possible: Vec<VersionId> = self
-            .ids()
-            .filter(|&version| self.possibly_published(version, silent))
-            .collect();
+        let possible: Vec<VersionId> =
+            self.ids().filter(|&version| self.possibly_published(version, silent)).collect();
         for candidate in self.newest_first() {
             if candidate.is_recoverable()
-                && possible
-                    .iter()
-                    .all(|&other| self.leaves_aside(candidate, other))
+                && possible.iter().all(|&other| self.leaves_aside(candidate, other))
             {
                 return Choice::Chosen {
                     certain: self.is_certain(candidate.header.version()),
@@ -195,17 +177,10 @@ impl Evidence {
                 };
             }
         }
-        let newest = self
-            .newest_first()
-            .find(|seen| possible.contains(&seen.header.version()));
+        let newest = self.newest_first().find(|seen| possible.contains(&seen.header.version()));
         match newest {
-            None if possible.is_empty() => Choice::Chosen {
-                base: Base::Empty,
-                certain: true,
-            },
-            None => Choice::Undecided(Undecided::NoHeader {
-                silent: silent.clone(),
-            }),
+            None if possible.is_empty() => Choice::Chosen { base: Base::Empty, certain: true },
+            None => Choice::Undecided(Undecided::NoHeader { silent: silent.clone() }),
             Some(seen) => Choice::Undecided(Undecided::InDoubt {
                 silent: silent.clone(),
                 newest: seen.header.clone(),
@@ -246,10 +221,8 @@ impl Evidence {
     /// A version that carries this attempt and was Published: certain, or an ancestor of a certain one by links
     /// through headers and history. A history entry off that chain means nothing.
     pub fn published_by(&self, attempt: AttemptId) -> Option<VersionId> {
-        let certain: Vec<VersionId> = self
-            .ids()
-            .filter(|&version| self.is_certain(version))
-            .collect();
+        let certain: Vec<VersionId> =
+            self.ids().filter(|&version| self.is_certain(version)).collect();
         certain
             .into_iter()
             .flat_map(|version| self.lineage_with_history(version))
@@ -266,11 +239,7 @@ impl Evidence {
     /// The sequence number of a next version: one above every signed one seen, floors included. None when the
     /// file is worn out.
     pub fn next_sequence_number(&self) -> Option<SequenceNumber> {
-        match self
-            .ids()
-            .filter_map(|version| self.sequence_number(version))
-            .max()
-        {
+        match self.ids().filter_map(|version| self.sequence_number(version)).max() {
             None => Some(SequenceNumber::FIRST),
             Some(highest) => highest.next(),
         }

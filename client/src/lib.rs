@@ -14,7 +14,9 @@
 //! An answer, however instant, comes back through the queue, so it can never enter a step that is running.
 
 pub mod base;
+pub mod bring;
 pub mod placement;
+pub mod publish;
 
 pub mod quorum;
 pub mod servermap;

@@ -27,25 +27,16 @@ pub fn choose_window(
     shape: Shape,
     grid: &[Candidate],
 ) -> Result<Window, WindowError> {
-    let size = usize::from(shape.n())
-        .max(2 * usize::from(shape.happy()) - 1)
-        .min(WINDOW_MAX);
+    let size = usize::from(shape.n()).max(2 * usize::from(shape.happy()) - 1).min(WINDOW_MAX);
     let mut waiting = rendezvous_order(storage_index, grid);
     let mut picked_in: BTreeMap<&str, usize> = BTreeMap::new();
     let mut stores = Vec::new();
     while stores.len() < size && !waiting.is_empty() {
         // A store without a zone shares its fate with nobody; the first of the least used zones comes next.
         let used = |candidate: &Candidate| {
-            candidate
-                .zone
-                .as_deref()
-                .and_then(|zone| picked_in.get(zone))
-                .copied()
-                .unwrap_or(0)
+            candidate.zone.as_deref().and_then(|zone| picked_in.get(zone)).copied().unwrap_or(0)
         };
-        let next = (0..waiting.len())
-            .min_by_key(|&i| used(waiting[i]))
-            .unwrap_or(0);
+        let next = (0..waiting.len()).min_by_key(|&i| used(waiting[i])).unwrap_or(0);
         let candidate = waiting.remove(next);
         if let Some(zone) = candidate.zone.as_deref() {
             *picked_in.entry(zone).or_default() += 1;
@@ -60,12 +51,7 @@ pub fn choose_window(
 pub fn rendezvous_order(storage_index: StorageIndex, grid: &[Candidate]) -> Vec<&Candidate> {
     let mut scored: Vec<(f64, &Candidate)> = grid
         .iter()
-        .map(|candidate| {
-            (
-                score(storage_index, candidate.store, candidate.weight),
-                candidate,
-            )
-        })
+        .map(|candidate| (score(storage_index, candidate.store, candidate.weight), candidate))
         .collect();
     scored.sort_by(|(one, a), (two, b)| two.total_cmp(one).then(a.store.cmp(&b.store)));
     scored.into_iter().map(|(_, candidate)| candidate).collect()
@@ -92,10 +78,7 @@ pub fn plan(
     held: &Placement,
     servers_wanted: usize,
 ) -> Placement {
-    let mut goal: Placement = servers
-        .iter()
-        .map(|&store| (store, BTreeSet::new()))
-        .collect();
+    let mut goal: Placement = servers.iter().map(|&store| (store, BTreeSet::new())).collect();
     for (store, shares) in held {
         if let Some(home) = goal.get_mut(store) {
             home.extend(shares.iter().filter(|share| share.get() < shape.n()));
@@ -114,10 +97,7 @@ pub fn plan(
 }
 
 fn least_loaded(servers: &[StoreId], goal: &Placement) -> Option<StoreId> {
-    servers
-        .iter()
-        .copied()
-        .min_by_key(|store| goal.get(store).map_or(0, BTreeSet::len))
+    servers.iter().copied().min_by_key(|store| goal.get(store).map_or(0, BTreeSet::len))
 }
 
 /// Moves a share from a server that holds several to each server that holds none.
@@ -126,10 +106,7 @@ fn spread(servers: &[StoreId], goal: &mut Placement) {
         if goal.get(&empty).is_some_and(|shares| !shares.is_empty()) {
             continue;
         }
-        let crowded = servers
-            .iter()
-            .copied()
-            .max_by_key(|store| goal[store].len());
+        let crowded = servers.iter().copied().max_by_key(|store| goal[store].len());
         let Some(crowded) = crowded.filter(|store| goal[store].len() > 1) else {
             return;
         };
@@ -172,20 +149,11 @@ mod tests {
     }
 
     fn shares(numbers: &[u8]) -> BTreeSet<ShareNumber> {
-        numbers
-            .iter()
-            .map(|&number| ShareNumber::new(number).unwrap())
-            .collect()
+        numbers.iter().map(|&number| ShareNumber::new(number).unwrap()).collect()
     }
 
     fn grid(count: u8, zone: impl Fn(u8) -> Option<String>) -> Vec<Candidate> {
-        (0..count)
-            .map(|i| Candidate {
-                store: store(i),
-                zone: zone(i),
-                weight: 1,
-            })
-            .collect()
+        (0..count).map(|i| Candidate { store: store(i), zone: zone(i), weight: 1 }).collect()
     }
 
     const SI: StorageIndex = StorageIndex::new([9; 32]);
@@ -193,10 +161,7 @@ mod tests {
     #[test]
     fn a_new_file_is_spread_one_share_a_server() {
         let goal = plan(shape(3, 10), &stores(12), &Placement::new(), 7);
-        assert_eq!(
-            (goal.len(), distinct_shares(&goal), happiness(&goal)),
-            (10, 10, 10)
-        );
+        assert_eq!((goal.len(), distinct_shares(&goal), happiness(&goal)), (10, 10, 10));
     }
 
     #[test]
@@ -233,10 +198,7 @@ mod tests {
     fn shares_beyond_n_are_dropped() {
         let held: Placement = [(store(0), shares(&[7])), (store(1), shares(&[0]))].into();
         let goal = plan(shape(1, 2), &stores(2), &held, 2);
-        assert_eq!(
-            goal,
-            [(store(0), shares(&[1])), (store(1), shares(&[0]))].into()
-        );
+        assert_eq!(goal, [(store(0), shares(&[1])), (store(1), shares(&[0]))].into());
     }
 
     #[test]
@@ -250,11 +212,7 @@ mod tests {
         let window = choose_window(SI, Shape::default(), &zones).unwrap();
         assert_eq!(window.stores().len(), 13);
         for zone in 0..3 {
-            let inside = window
-                .stores()
-                .iter()
-                .filter(|s| s.as_bytes()[0] % 3 == zone)
-                .count();
+            let inside = window.stores().iter().filter(|s| s.as_bytes()[0] % 3 == zone).count();
             assert!((4..=5).contains(&inside), "{inside} of zone {zone}");
         }
         let small = choose_window(SI, Shape::default(), &grid(4, |_| None)).unwrap();
@@ -271,9 +229,6 @@ mod tests {
             rendezvous_order(si, &grid)[0].store == store(3)
         });
         let share = first.count();
-        assert!(
-            (500..730).contains(&share),
-            "4 of 13 of 2000 is 615, got {share}"
-        );
+        assert!((500..730).contains(&share), "4 of 13 of 2000 is 615, got {share}");
     }
 }

@@ -104,11 +104,7 @@ impl<'a> Terms<'a> {
 
 impl<'a> From<&'a Header> for Terms<'a> {
     fn from(header: &'a Header) -> Self {
-        Self {
-            shape: header.shape,
-            window: &header.window,
-            joint: header.joint.as_ref(),
-        }
+        Self { shape: header.shape, window: &header.window, joint: header.joint.as_ref() }
     }
 }
 
@@ -124,10 +120,7 @@ mod tests {
         servers
             .iter()
             .map(|&(server, shares)| {
-                let shares = shares
-                    .iter()
-                    .map(|&s| ShareNumber::new(s).unwrap())
-                    .collect();
+                let shares = shares.iter().map(|&s| ShareNumber::new(s).unwrap()).collect();
                 (store(server), shares)
             })
             .collect()
@@ -136,14 +129,8 @@ mod tests {
     #[test]
     fn happiness_is_a_matching_not_a_count() {
         assert_eq!(happiness(&placement(&[])), 0);
-        assert_eq!(
-            happiness(&placement(&[(1, &[0, 1, 2]), (2, &[0]), (3, &[0])])),
-            2
-        );
-        assert_eq!(
-            happiness(&placement(&[(1, &[0, 1]), (2, &[0]), (3, &[1, 2])])),
-            3
-        );
+        assert_eq!(happiness(&placement(&[(1, &[0, 1, 2]), (2, &[0]), (3, &[0])])), 2);
+        assert_eq!(happiness(&placement(&[(1, &[0, 1]), (2, &[0]), (3, &[1, 2])])), 3);
         assert_eq!(happiness(&placement(&[(1, &[0]), (2, &[0]), (3, &[0])])), 1);
     }
 

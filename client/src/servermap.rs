@@ -67,11 +67,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            floor: Millis(500),
-            factor: 4,
-            limit: Millis(5_000),
-        }
+        Self { floor: Millis(500), factor: 4, limit: Millis(5_000) }
     }
 }
 
@@ -159,11 +155,7 @@ impl Mapping {
     /// When to look again although nothing happened.
     pub fn wake_at(&self, enough: bool) -> Millis {
         let limit = self.began + self.patience.limit;
-        if enough {
-            self.late_at().map_or(limit, |late| late.min(limit))
-        } else {
-            limit
-        }
+        if enough { self.late_at().map_or(limit, |late| late.min(limit)) } else { limit }
     }
 
     /// Gives up on those that have not answered.
@@ -245,10 +237,7 @@ mod tests {
         answer(&mut slow, 400, 1);
         assert_eq!(slow.wake_at(true), Millis(1_600));
         assert!(!slow.is_over(Millis(1_599), true) && slow.is_over(Millis(1_600), true));
-        assert!(
-            !slow.is_over(Millis(1_600), false),
-            "not before the limit when it is not enough"
-        );
+        assert!(!slow.is_over(Millis(1_600), false), "not before the limit when it is not enough");
         assert!(slow.is_over(Millis(5_000), false));
     }
 
@@ -263,12 +252,8 @@ mod tests {
 
     #[test]
     fn a_store_that_nobody_listed_has_failed_already() {
-        let mapping = Mapping::begin(
-            Millis(0),
-            [store(0), store(1)],
-            [store(0)].into(),
-            Patience::default(),
-        );
+        let mapping =
+            Mapping::begin(Millis(0), [store(0), store(1)], [store(0)].into(), Patience::default());
         assert_eq!(mapping.pending(), &[store(0)].into());
         assert_eq!(mapping.map().failures[&store(1)], Failure::Unlisted);
     }

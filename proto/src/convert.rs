@@ -69,12 +69,7 @@ pub fn signed_header(
 ) -> Result<SignedHeader, ConvertError> {
     let verify_key = VerifyKey::parse(&message.verify_key)?;
     let signature = Signature::try_from(message.signature.as_ref())?;
-    Ok(SignedHeader::verify(
-        storage_index,
-        message.header,
-        verify_key,
-        signature,
-    )?)
+    Ok(SignedHeader::verify(storage_index, message.header, verify_key, signature)?)
 }
 
 impl From<&Certificate> for wire::Certificate {
@@ -124,17 +119,14 @@ impl From<&SlotState> for wire::SlotState {
 
 impl From<&Generation> for wire::Generation {
     fn from(generation: &Generation) -> Self {
-        let shares = generation
-            .shares
-            .iter()
-            .map(|(share, health)| wire::HeldShare {
-                share: share.get().into(),
-                health: match health {
-                    ShareHealth::Whole => wire::ShareHealth::Whole,
-                    ShareHealth::Damaged => wire::ShareHealth::Damaged,
-                }
-                .into(),
-            });
+        let shares = generation.shares.iter().map(|(share, health)| wire::HeldShare {
+            share: share.get().into(),
+            health: match health {
+                ShareHealth::Whole => wire::ShareHealth::Whole,
+                ShareHealth::Damaged => wire::ShareHealth::Damaged,
+            }
+            .into(),
+        });
         Self {
             header: Some((&generation.header).into()),
             shares: shares.collect(),
@@ -167,17 +159,11 @@ pub fn slot_state(
     limit("certificates", CERTIFICATES_MAX, message.certificates.len())?;
     limit("history entries", HISTORY_MAX, message.history.len())?;
     let known = wire::ConversationState::try_from(message.conversation).map_err(|_| {
-        ConvertError::Unknown {
-            what: "conversation state",
-            value: message.conversation,
-        }
+        ConvertError::Unknown { what: "conversation state", value: message.conversation }
     })?;
     Ok(SlotState {
         store: message.store_id.as_ref().try_into()?,
-        floor: message
-            .floor
-            .map(|floor| signed_header(storage_index, floor))
-            .transpose()?,
+        floor: message.floor.map(|floor| signed_header(storage_index, floor)).transpose()?,
         generations: message
             .generations
             .into_iter()
@@ -188,11 +174,7 @@ pub fn slot_state(
             .iter()
             .map(|certificate| self::certificate(storage_index, certificate))
             .collect::<Result<_, _>>()?,
-        history: message
-            .history
-            .iter()
-            .map(history_entry)
-            .collect::<Result<_, _>>()?,
+        history: message.history.iter().map(history_entry).collect::<Result<_, _>>()?,
         conversation: match known {
             wire::ConversationState::Unspecified => None,
             wire::ConversationState::Open => Some(ConversationStatus::Open),
@@ -207,10 +189,8 @@ fn generation(
     storage_index: StorageIndex,
     message: wire::Generation,
 ) -> Result<Generation, ConvertError> {
-    let header = signed_header(
-        storage_index,
-        message.header.ok_or(ConvertError::Missing("header"))?,
-    )?;
+    let header =
+        signed_header(storage_index, message.header.ok_or(ConvertError::Missing("header"))?)?;
     let n = header.header().shape.n();
     limit("shares", usize::from(n), message.shares.len())?;
     let mut shares = BTreeMap::new();
@@ -219,10 +199,7 @@ fn generation(
             Ok(wire::ShareHealth::Whole) => ShareHealth::Whole,
             Ok(wire::ShareHealth::Damaged) => ShareHealth::Damaged,
             Ok(wire::ShareHealth::Unspecified) | Err(_) => {
-                return Err(ConvertError::Unknown {
-                    what: "share health",
-                    value: held.health,
-                });
+                return Err(ConvertError::Unknown { what: "share health", value: held.health });
             }
         };
         let share = ShareNumber::try_from(held.share)?;
@@ -234,11 +211,7 @@ fn generation(
         [] => Origin::Brought,
         id => Origin::Committed(id.try_into()?),
     };
-    Ok(Generation {
-        header,
-        shares,
-        origin,
-    })
+    Ok(Generation { header, shares, origin })
 }
 
 fn history_entry(message: &wire::HistoryEntry) -> Result<HistoryEntry, ConvertError> {
@@ -253,23 +226,17 @@ fn history_entry(message: &wire::HistoryEntry) -> Result<HistoryEntry, ConvertEr
 
 impl From<&Tests> for wire::Tests {
     fn from(tests: &Tests) -> Self {
-        let shares = tests
-            .shares
-            .iter()
-            .map(|(share, expected)| wire::ShareTest {
-                share: share.get().into(),
-                expected: Some(match expected {
-                    Expected::Absent => wire::share_test::Expected::Absent(wire::Absent {}),
-                    Expected::Version(version) => wire::share_test::Expected::VersionId(
-                        Bytes::copy_from_slice(version.as_bytes()),
-                    ),
-                    Expected::Damaged => wire::share_test::Expected::Damaged(wire::DamagedShare {}),
-                }),
-            });
-        Self {
-            shares: shares.collect(),
-            no_others: tests.no_others,
-        }
+        let shares = tests.shares.iter().map(|(share, expected)| wire::ShareTest {
+            share: share.get().into(),
+            expected: Some(match expected {
+                Expected::Absent => wire::share_test::Expected::Absent(wire::Absent {}),
+                Expected::Version(version) => wire::share_test::Expected::VersionId(
+                    Bytes::copy_from_slice(version.as_bytes()),
+                ),
+                Expected::Damaged => wire::share_test::Expected::Damaged(wire::DamagedShare {}),
+            }),
+        });
+        Self { shares: shares.collect(), no_others: tests.no_others }
     }
 }
 
@@ -279,28 +246,18 @@ impl TryFrom<&wire::Tests> for Tests {
     fn try_from(message: &wire::Tests) -> Result<Self, ConvertError> {
         let mut shares = BTreeMap::new();
         for test in &message.shares {
-            let expected = match test
-                .expected
-                .as_ref()
-                .ok_or(ConvertError::Missing("test"))?
-            {
+            let expected = match test.expected.as_ref().ok_or(ConvertError::Missing("test"))? {
                 wire::share_test::Expected::Absent(_) => Expected::Absent,
                 wire::share_test::Expected::VersionId(id) => {
                     Expected::Version(VersionId::try_from(id.as_ref())?)
                 }
                 wire::share_test::Expected::Damaged(_) => Expected::Damaged,
             };
-            if shares
-                .insert(ShareNumber::try_from(test.share)?, expected)
-                .is_some()
-            {
+            if shares.insert(ShareNumber::try_from(test.share)?, expected).is_some() {
                 return Err(ConvertError::Share(test.share));
             }
         }
-        Ok(Self {
-            shares,
-            no_others: message.no_others,
-        })
+        Ok(Self { shares, no_others: message.no_others })
     }
 }
 
@@ -340,12 +297,7 @@ impl Refusal {
             Self::StoreFailed => (wire::Refusal::StoreFailed, 0),
             Self::NotHeld => (wire::Refusal::NotHeld, 0),
         };
-        wire::Refused {
-            reason: reason.into(),
-            wait_ms,
-            detail,
-            state: state.map(Into::into),
-        }
+        wire::Refused { reason: reason.into(), wait_ms, detail, state: state.map(Into::into) }
     }
 }
 
@@ -353,34 +305,27 @@ impl TryFrom<&wire::Refused> for Refusal {
     type Error = ConvertError;
 
     fn try_from(message: &wire::Refused) -> Result<Self, ConvertError> {
-        let unknown = ConvertError::Unknown {
-            what: "refusal",
-            value: message.reason,
-        };
-        Ok(
-            match wire::Refusal::try_from(message.reason).map_err(|_| unknown.clone())? {
-                wire::Refusal::Unspecified => return Err(unknown),
-                wire::Refusal::Conflict => Self::Conflict,
-                wire::Refusal::Stale => Self::Stale,
-                wire::Refusal::Busy => Self::Busy {
-                    wait_ms: message.wait_ms,
-                },
-                wire::Refusal::PromiseLost => Self::PromiseLost,
-                wire::Refusal::Superseded => Self::Superseded,
-                wire::Refusal::BaseMissing => Self::BaseMissing,
-                wire::Refusal::TooManyGenerations => Self::TooManyGenerations,
-                wire::Refusal::BadSignature => Self::BadSignature,
-                wire::Refusal::BadShare => Self::BadShare,
-                wire::Refusal::NoSpace => Self::NoSpace,
-                wire::Refusal::OverQuota => Self::OverQuota,
-                wire::Refusal::ReadOnly => Self::ReadOnly,
-                wire::Refusal::Unauthenticated => Self::Unauthenticated,
-                wire::Refusal::TooLarge => Self::TooLarge,
-                wire::Refusal::Unsupported => Self::Unsupported,
-                wire::Refusal::StoreFailed => Self::StoreFailed,
-                wire::Refusal::NotHeld => Self::NotHeld,
-            },
-        )
+        let unknown = ConvertError::Unknown { what: "refusal", value: message.reason };
+        Ok(match wire::Refusal::try_from(message.reason).map_err(|_| unknown.clone())? {
+            wire::Refusal::Unspecified => return Err(unknown),
+            wire::Refusal::Conflict => Self::Conflict,
+            wire::Refusal::Stale => Self::Stale,
+            wire::Refusal::Busy => Self::Busy { wait_ms: message.wait_ms },
+            wire::Refusal::PromiseLost => Self::PromiseLost,
+            wire::Refusal::Superseded => Self::Superseded,
+            wire::Refusal::BaseMissing => Self::BaseMissing,
+            wire::Refusal::TooManyGenerations => Self::TooManyGenerations,
+            wire::Refusal::BadSignature => Self::BadSignature,
+            wire::Refusal::BadShare => Self::BadShare,
+            wire::Refusal::NoSpace => Self::NoSpace,
+            wire::Refusal::OverQuota => Self::OverQuota,
+            wire::Refusal::ReadOnly => Self::ReadOnly,
+            wire::Refusal::Unauthenticated => Self::Unauthenticated,
+            wire::Refusal::TooLarge => Self::TooLarge,
+            wire::Refusal::Unsupported => Self::Unsupported,
+            wire::Refusal::StoreFailed => Self::StoreFailed,
+            wire::Refusal::NotHeld => Self::NotHeld,
+        })
     }
 }
 
@@ -393,9 +338,7 @@ impl From<ReadRefusal> for wire::ReadRefused {
             ReadRefusal::OutOfRange => wire::ReadRefusal::OutOfRange,
             ReadRefusal::Unauthenticated => wire::ReadRefusal::ReadUnauthenticated,
         };
-        Self {
-            reason: reason.into(),
-        }
+        Self { reason: reason.into() }
     }
 }
 
@@ -403,27 +346,18 @@ impl TryFrom<&wire::ReadRefused> for ReadRefusal {
     type Error = ConvertError;
 
     fn try_from(message: &wire::ReadRefused) -> Result<Self, ConvertError> {
-        let unknown = ConvertError::Unknown {
-            what: "read refusal",
-            value: message.reason,
-        };
-        Ok(
-            match wire::ReadRefusal::try_from(message.reason).map_err(|_| unknown.clone())? {
-                wire::ReadRefusal::Unspecified => return Err(unknown),
-                wire::ReadRefusal::VersionGone => Self::VersionGone,
-                wire::ReadRefusal::ShareMissing => Self::ShareMissing,
-                wire::ReadRefusal::ShareDamaged => Self::ShareDamaged,
-                wire::ReadRefusal::OutOfRange => Self::OutOfRange,
-                wire::ReadRefusal::ReadUnauthenticated => Self::Unauthenticated,
-            },
-        )
+        let unknown = ConvertError::Unknown { what: "read refusal", value: message.reason };
+        Ok(match wire::ReadRefusal::try_from(message.reason).map_err(|_| unknown.clone())? {
+            wire::ReadRefusal::Unspecified => return Err(unknown),
+            wire::ReadRefusal::VersionGone => Self::VersionGone,
+            wire::ReadRefusal::ShareMissing => Self::ShareMissing,
+            wire::ReadRefusal::ShareDamaged => Self::ShareDamaged,
+            wire::ReadRefusal::OutOfRange => Self::OutOfRange,
+            wire::ReadRefusal::ReadUnauthenticated => Self::Unauthenticated,
+        })
     }
 }
 
 fn limit(what: &'static str, max: usize, got: usize) -> Result<(), ConvertError> {
-    if got > max {
-        Err(ConvertError::TooMany { what, max, got })
-    } else {
-        Ok(())
-    }
+    if got > max { Err(ConvertError::TooMany { what, max, got }) } else { Ok(()) }
 }

@@ -48,15 +48,8 @@ pub enum ShapeError {
 impl Shape {
     /// The shape of these numbers, with 1 ≤ k ≤ n ≤ 255 and 1 ≤ happy ≤ n.
     pub fn new(k: u32, happy: u32, n: u32) -> Result<Self, ShapeError> {
-        let narrow_n = u8::try_from(n)
-            .ok()
-            .filter(|&n| n >= 1)
-            .ok_or(ShapeError::N { n })?;
-        let within = |number: u32| {
-            u8::try_from(number)
-                .ok()
-                .filter(|&x| 1 <= x && x <= narrow_n)
-        };
+        let narrow_n = u8::try_from(n).ok().filter(|&n| n >= 1).ok_or(ShapeError::N { n })?;
+        let within = |number: u32| u8::try_from(number).ok().filter(|&x| 1 <= x && x <= narrow_n);
         Ok(Self {
             k: within(k).ok_or(ShapeError::K { k, n })?,
             happy: within(happy).ok_or(ShapeError::Happy { happy, n })?,
@@ -89,11 +82,7 @@ impl Shape {
 impl Default for Shape {
     /// 3 of 10, happy 7.
     fn default() -> Self {
-        Self {
-            k: 3,
-            happy: 7,
-            n: 10,
-        }
+        Self { k: 3, happy: 7, n: 10 }
     }
 }
 
@@ -146,18 +135,8 @@ impl Geometry {
         }
         let segments = length.div_ceil(u64::from(block_size) * u64::from(k));
         match u32::try_from(segments) {
-            Ok(segments) if segments <= ROWS_MAX => Ok(Self {
-                k,
-                n,
-                block_size,
-                length,
-                segments,
-            }),
-            _ => Err(GeometryError::TooLarge {
-                length,
-                k,
-                block_size,
-            }),
+            Ok(segments) if segments <= ROWS_MAX => Ok(Self { k, n, block_size, length, segments }),
+            _ => Err(GeometryError::TooLarge { length, k, block_size }),
         }
     }
 
@@ -168,19 +147,13 @@ impl Geometry {
         let wanted = if length <= u64::from(BLOCK_SIZE_DEFAULT) * k {
             length.div_ceil(k).max(1)
         } else {
-            length
-                .div_ceil(k * u64::from(ROWS_MAX))
-                .max(u64::from(BLOCK_SIZE_DEFAULT))
+            length.div_ceil(k * u64::from(ROWS_MAX)).max(u64::from(BLOCK_SIZE_DEFAULT))
         };
         let block_size = wanted
             .checked_next_power_of_two()
             .and_then(|size| u32::try_from(size).ok())
             .filter(|&size| size <= BLOCK_SIZE_MAX)
-            .ok_or(GeometryError::TooLarge {
-                length,
-                k: shape.k(),
-                block_size: BLOCK_SIZE_MAX,
-            })?;
+            .ok_or(GeometryError::TooLarge { length, k: shape.k(), block_size: BLOCK_SIZE_MAX })?;
         Self::new(shape, block_size, length)
     }
 
@@ -258,13 +231,7 @@ mod tests {
 
     #[test]
     fn default_happiness_is_as_documented() {
-        for (k, n, happy) in [
-            (3, 10, 7),
-            (1, 1, 1),
-            (5, 5, 5),
-            (16, 20, 18),
-            (254, 255, 255),
-        ] {
+        for (k, n, happy) in [(3, 10, 7), (1, 1, 1), (5, 5, 5), (16, 20, 18), (254, 255, 255)] {
             let shape = Shape::with_default_happy(k, n).unwrap();
             assert_eq!(u32::from(shape.happy()), happy, "{k}-of-{n}");
         }
@@ -272,14 +239,7 @@ mod tests {
 
     #[test]
     fn shapes_outside_the_limits_are_refused() {
-        for (k, happy, n) in [
-            (0, 1, 1),
-            (2, 1, 1),
-            (1, 0, 1),
-            (1, 2, 1),
-            (1, 1, 0),
-            (1, 1, 256),
-        ] {
+        for (k, happy, n) in [(0, 1, 1), (2, 1, 1), (1, 0, 1), (1, 2, 1), (1, 1, 0), (1, 1, 256)] {
             assert!(Shape::new(k, happy, n).is_err(), "{k} {happy} {n}");
         }
     }
@@ -300,17 +260,9 @@ mod tests {
                 5 * segment + 3,
             ] {
                 let cut = Geometry::new(shape, 8, length).unwrap();
-                let data: u64 = (0..cut.segments())
-                    .map(|j| cut.segment_length(j) as u64)
-                    .sum();
-                let share: u64 = (0..cut.segments())
-                    .map(|j| cut.block_length(j) as u64)
-                    .sum();
-                assert_eq!(
-                    (data, share),
-                    (length, cut.share_length()),
-                    "{k}-of-{n}, {length}"
-                );
+                let data: u64 = (0..cut.segments()).map(|j| cut.segment_length(j) as u64).sum();
+                let share: u64 = (0..cut.segments()).map(|j| cut.block_length(j) as u64).sum();
+                assert_eq!((data, share), (length, cut.share_length()), "{k}-of-{n}, {length}");
                 assert_eq!(cut.segment_length(cut.segments()), 0);
             }
         }
@@ -321,19 +273,10 @@ mod tests {
         let shape = Shape::default();
         assert_eq!(Geometry::choose(shape, 0).unwrap().block_size(), 1);
         assert_eq!(Geometry::choose(shape, 4).unwrap().block_size(), 2);
-        assert_eq!(
-            Geometry::choose(shape, 1 << 20).unwrap().block_size(),
-            64 << 10
-        );
+        assert_eq!(Geometry::choose(shape, 1 << 20).unwrap().block_size(), 64 << 10);
         let large = Geometry::choose(shape, 10 << 30).unwrap();
         assert!(large.segments() <= ROWS_MAX && large.block_size() == 256 << 10);
-        assert!(matches!(
-            Geometry::choose(shape, 1 << 40),
-            Err(GeometryError::TooLarge { .. })
-        ));
-        assert!(matches!(
-            Geometry::choose(shape, u64::MAX),
-            Err(GeometryError::TooLarge { .. })
-        ));
+        assert!(matches!(Geometry::choose(shape, 1 << 40), Err(GeometryError::TooLarge { .. })));
+        assert!(matches!(Geometry::choose(shape, u64::MAX), Err(GeometryError::TooLarge { .. })));
     }
 }

@@ -12,10 +12,7 @@ pub type Digest32 = [u8; 32];
 ///
 /// `‖` *inside* a part is plain concatenation of fixed-width fields: see [`Tagged`] to feed a part in pieces.
 pub fn tagged(tag: &str, parts: &[&[u8]]) -> Digest32 {
-    parts
-        .iter()
-        .fold(Tagged::new(tag), |hash, part| hash.part(&[part]))
-        .finish()
+    parts.iter().fold(Tagged::new(tag), |hash, part| hash.part(&[part])).finish()
 }
 
 /// `T` fed piece by piece, for parts that are concatenations.
@@ -35,8 +32,7 @@ impl Tagged {
     /// Adds one part, the concatenation of `pieces`.
     #[must_use]
     pub fn part(mut self, pieces: &[&[u8]]) -> Self {
-        self.0
-            .update(frame_length(pieces.iter().map(|piece| piece.len()).sum()));
+        self.0.update(frame_length(pieces.iter().map(|piece| piece.len()).sum()));
         for piece in pieces {
             self.0.update(piece);
         }
@@ -65,9 +61,7 @@ const PREFIX: &str = "tarn/v1/";
 /// The length prefix of a frame. Nothing tarn hashes in one part comes near 4 GiB: a block is at most 4 MiB, a
 /// header a few KiB, a row 8 KiB.
 fn frame_length(length: usize) -> [u8; 4] {
-    u32::try_from(length)
-        .expect("parts are far below 4 GiB")
-        .to_be_bytes()
+    u32::try_from(length).expect("parts are far below 4 GiB").to_be_bytes()
 }
 
 #[cfg(test)]
@@ -78,10 +72,7 @@ mod tests {
     fn framing_keeps_parts_apart() {
         assert_ne!(tagged("x", &[b"ab", b"c"]), tagged("x", &[b"a", b"bc"]));
         assert_ne!(tagged("x", &[b"ab"]), tagged("xa", &[b"b"]));
-        assert_eq!(
-            tagged("x", &[b"abc"]),
-            Tagged::new("x").part(&[b"a", b"bc"]).finish()
-        );
+        assert_eq!(tagged("x", &[b"abc"]), Tagged::new("x").part(&[b"a", b"bc"]).finish());
     }
 
     #[test]

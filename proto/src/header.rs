@@ -98,18 +98,11 @@ impl Header {
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(FIXED_LENGTH + 4 + 16 * self.window.stores().len());
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[
-            FORMAT,
-            SUITE,
-            if self.tombstone { FLAG_TOMBSTONE } else { 0 },
-            0,
-        ]);
+        out.extend_from_slice(&[FORMAT, SUITE, if self.tombstone { FLAG_TOMBSTONE } else { 0 }, 0]);
         out.extend_from_slice(self.storage_index.as_bytes());
         out.extend_from_slice(&self.sequence_number.get().to_be_bytes());
         out.extend_from_slice(
-            self.predecessor
-                .map_or(NO_PREDECESSOR, |id| *id.as_bytes())
-                .as_slice(),
+            self.predecessor.map_or(NO_PREDECESSOR, |id| *id.as_bytes()).as_slice(),
         );
         for number in [self.shape.k(), self.shape.happy(), self.shape.n()] {
             out.extend_from_slice(&u16::from(number).to_be_bytes());
@@ -126,10 +119,7 @@ impl Header {
 
     /// Parses untrusted bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let mut input = Input {
-            rest: bytes,
-            length: bytes.len(),
-        };
+        let mut input = Input { rest: bytes, length: bytes.len() };
         if bytes.len() > HEADER_LENGTH_MAX {
             return Err(HeaderError::Length(bytes.len()));
         }
@@ -138,11 +128,7 @@ impl Header {
         }
         let [format, suite, flags, zero] = input.take()?;
         if format != FORMAT || suite != SUITE || flags & !FLAG_TOMBSTONE != 0 || zero != 0 {
-            return Err(HeaderError::Unsupported {
-                format,
-                suite,
-                flags,
-            });
+            return Err(HeaderError::Unsupported { format, suite, flags });
         }
         let tombstone = flags & FLAG_TOMBSTONE != 0;
         let storage_index = StorageIndex::new(input.take()?);
@@ -246,13 +232,7 @@ impl SignedHeader {
 
     fn assemble(header: Header, bytes: Bytes, verify_key: VerifyKey, signature: Signature) -> Self {
         let version = version_id(&bytes);
-        Self(Arc::new(Inner {
-            header,
-            bytes,
-            version,
-            verify_key,
-            signature,
-        }))
+        Self(Arc::new(Inner { header, bytes, version, verify_key, signature }))
     }
 
     /// What the version says of itself.
@@ -312,10 +292,8 @@ struct Input<'a> {
 
 impl Input<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], HeaderError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(HeaderError::Length(self.length))?;
+        let (taken, rest) =
+            self.rest.split_first_chunk::<N>().ok_or(HeaderError::Length(self.length))?;
         self.rest = rest;
         Ok(*taken)
     }

@@ -121,11 +121,7 @@ pub struct ShareNumber(u8);
 impl ShareNumber {
     /// The share of this number; 255 is no share's number.
     pub const fn new(number: u8) -> Option<Self> {
-        if number == u8::MAX {
-            None
-        } else {
-            Some(Self(number))
-        }
+        if number == u8::MAX { None } else { Some(Self(number)) }
     }
 
     /// The shares 0 to n − 1.
@@ -148,14 +144,11 @@ impl TryFrom<u32> for ShareNumber {
     type Error = IdError;
 
     fn try_from(number: u32) -> Result<Self, IdError> {
-        u8::try_from(number)
-            .ok()
-            .and_then(Self::new)
-            .ok_or(IdError::OutOfRange {
-                kind: "share number",
-                range: "0 to 254",
-                got: u64::from(number),
-            })
+        u8::try_from(number).ok().and_then(Self::new).ok_or(IdError::OutOfRange {
+            kind: "share number",
+            range: "0 to 254",
+            got: u64::from(number),
+        })
     }
 }
 
@@ -177,11 +170,7 @@ impl SequenceNumber {
 
     /// The number, checked.
     pub const fn new(number: u64) -> Option<Self> {
-        if number >= Self::FIRST.0 && number <= Self::LAST.0 {
-            Some(Self(number))
-        } else {
-            None
-        }
+        if number >= Self::FIRST.0 && number <= Self::LAST.0 { Some(Self(number)) } else { None }
     }
 
     /// The next one, unless the file is worn out.
@@ -228,16 +217,9 @@ mod tests {
     fn wrong_widths_and_letters_are_refused() {
         assert!(matches!(
             StoreId::try_from(&[0_u8; 15][..]),
-            Err(IdError::Length {
-                expected: 16,
-                got: 15,
-                ..
-            })
+            Err(IdError::Length { expected: 16, got: 15, .. })
         ));
-        assert!(matches!(
-            "zz".parse::<StoreId>(),
-            Err(IdError::NotHex { .. })
-        ));
+        assert!(matches!("zz".parse::<StoreId>(), Err(IdError::NotHex { .. })));
     }
 
     #[test]

@@ -75,14 +75,10 @@ pub fn verify(
     if sides.len() != proof.len() {
         return false;
     }
-    let computed = sides
-        .iter()
-        .rev()
-        .zip(proof)
-        .fold(*leaf, |hash, (side, sibling)| match side {
-            Side::Left => node(&hash, sibling),
-            Side::Right => node(sibling, &hash),
-        });
+    let computed = sides.iter().rev().zip(proof).fold(*leaf, |hash, (side, sibling)| match side {
+        Side::Left => node(&hash, sibling),
+        Side::Right => node(sibling, &hash),
+    });
     computed == *root
 }
 

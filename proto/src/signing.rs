@@ -52,23 +52,14 @@ impl Statement<'_> {
             Self::Prepare { store, header } => {
                 [b"tarn/v1/prepare", store.as_bytes().as_slice(), header].concat()
             }
-            Self::Finalize {
-                storage_index,
-                sequence_number,
-                version,
-            } => [
+            Self::Finalize { storage_index, sequence_number, version } => [
                 b"tarn/v1/finalize".as_slice(),
                 storage_index.as_bytes(),
                 &sequence_number.get().to_be_bytes(),
                 version.as_bytes(),
             ]
             .concat(),
-            Self::Discard {
-                storage_index,
-                store,
-                sealed,
-                dropped,
-            } => {
+            Self::Discard { storage_index, store, sealed, dropped } => {
                 let mut message = [
                     b"tarn/v1/discard".as_slice(),
                     storage_index.as_bytes(),
@@ -134,11 +125,7 @@ impl VerifyKey {
 
     /// The file this key belongs to: T("storage-index", suite ‖ vk).
     pub fn storage_index(&self) -> StorageIndex {
-        StorageIndex::new(
-            Tagged::new("storage-index")
-                .part(&[&[SUITE], self.as_bytes()])
-                .finish(),
-        )
+        StorageIndex::new(Tagged::new("storage-index").part(&[&[SUITE], self.as_bytes()]).finish())
     }
 
     /// Checks a signature strictly.
@@ -182,10 +169,7 @@ impl TryFrom<&[u8]> for Signature {
     type Error = SigningError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, SigningError> {
-        bytes
-            .try_into()
-            .map(Self)
-            .map_err(|_| SigningError::SignatureLength(bytes.len()))
+        bytes.try_into().map(Self).map_err(|_| SigningError::SignatureLength(bytes.len()))
     }
 }
 
@@ -209,18 +193,8 @@ impl Certificate {
     pub fn sign(key: &SigningKey, sequence_number: SequenceNumber, version: VersionId) -> Self {
         let verify_key = VerifyKey::of(key);
         let storage_index = verify_key.storage_index();
-        let signature = Statement::Finalize {
-            storage_index,
-            sequence_number,
-            version,
-        }
-        .sign(key);
-        Self {
-            sequence_number,
-            version,
-            verify_key,
-            signature,
-        }
+        let signature = Statement::Finalize { storage_index, sequence_number, version }.sign(key);
+        Self { sequence_number, version, verify_key, signature }
     }
 
     /// Checks a certificate that came from outside against the file it is to be about.
@@ -234,20 +208,9 @@ impl Certificate {
         if verify_key.storage_index() != storage_index {
             return Err(SigningError::OtherFile);
         }
-        verify_key.verify(
-            &Statement::Finalize {
-                storage_index,
-                sequence_number,
-                version,
-            },
-            &signature,
-        )?;
-        Ok(Self {
-            sequence_number,
-            version,
-            verify_key,
-            signature,
-        })
+        verify_key
+            .verify(&Statement::Finalize { storage_index, sequence_number, version }, &signature)?;
+        Ok(Self { sequence_number, version, verify_key, signature })
     }
 
     /// The version's place in the file's order.
@@ -288,25 +251,9 @@ mod tests {
         let key = SigningKey::from_bytes(&[7; 32]);
         let vk = VerifyKey::of(&key);
         let store = StoreId::new([1; 16]);
-        let prepared = Statement::Prepare {
-            store,
-            header: b"header",
-        }
-        .sign(&key);
-        let other = Statement::Prepare {
-            store: StoreId::new([2; 16]),
-            header: b"header",
-        };
-        assert!(
-            vk.verify(
-                &Statement::Prepare {
-                    store,
-                    header: b"header"
-                },
-                &prepared
-            )
-            .is_ok()
-        );
+        let prepared = Statement::Prepare { store, header: b"header" }.sign(&key);
+        let other = Statement::Prepare { store: StoreId::new([2; 16]), header: b"header" };
+        assert!(vk.verify(&Statement::Prepare { store, header: b"header" }, &prepared).is_ok());
         assert_eq!(vk.verify(&other, &prepared), Err(SigningError::Signature));
         assert_eq!(
             vk.verify(&Statement::Header(b"header"), &prepared),
@@ -330,13 +277,7 @@ mod tests {
             )
         };
         assert_eq!(again(si, version), Ok(made));
-        assert_eq!(
-            again(si, VersionId::new([8; 32])),
-            Err(SigningError::Signature)
-        );
-        assert_eq!(
-            again(StorageIndex::new([0; 32]), version),
-            Err(SigningError::OtherFile)
-        );
+        assert_eq!(again(si, VersionId::new([8; 32])), Err(SigningError::Signature));
+        assert_eq!(again(StorageIndex::new([0; 32]), version), Err(SigningError::OtherFile));
     }
 }

@@ -54,16 +54,12 @@ impl SlotState {
 
     /// The generation of this version, if the slot holds it.
     pub fn generation(&self, version: VersionId) -> Option<&Generation> {
-        self.generations
-            .iter()
-            .find(|generation| generation.header.version() == version)
+        self.generations.iter().find(|generation| generation.header.version() == version)
     }
 
     /// Every signed header in the state: the floor's and those of the generations.
     pub fn headers(&self) -> impl Iterator<Item = &SignedHeader> {
-        self.floor
-            .iter()
-            .chain(self.generations.iter().map(|generation| &generation.header))
+        self.floor.iter().chain(self.generations.iter().map(|generation| &generation.header))
     }
 }
 

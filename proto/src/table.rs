@@ -16,11 +16,7 @@ pub const SALT_LENGTH: usize = 32;
 /// The hash of one block: T("block", segment ‖ share ‖ block).
 pub fn block_hash(segment: u32, share: ShareNumber, block: &[u8]) -> Digest32 {
     Tagged::new("block")
-        .part(&[
-            &segment.to_be_bytes(),
-            &u16::from(share.get()).to_be_bytes(),
-            block,
-        ])
+        .part(&[&segment.to_be_bytes(), &u16::from(share.get()).to_be_bytes(), block])
         .finish()
 }
 
@@ -48,10 +44,7 @@ impl Row {
         proof: &[Digest32],
     ) -> Result<Self, TableError> {
         if bytes.len() != geometry.row_length() {
-            return Err(TableError::Length {
-                expected: geometry.row_length(),
-                got: bytes.len(),
-            });
+            return Err(TableError::Length { expected: geometry.row_length(), got: bytes.len() });
         }
         let count = geometry.segments() as usize;
         if merkle::verify(root, count, segment as usize, &merkle::leaf(&bytes), proof) {
@@ -73,8 +66,7 @@ impl Row {
 
     /// Whether these bytes are the block of `share` in `segment`.
     pub fn matches(&self, segment: u32, share: ShareNumber, block: &[u8]) -> bool {
-        self.hash(share)
-            .is_some_and(|hash| *hash == block_hash(segment, share, block))
+        self.hash(share).is_some_and(|hash| *hash == block_hash(segment, share, block))
     }
 
     /// The row as it is stored and sent.
@@ -110,20 +102,10 @@ impl Table {
     /// Checks a whole table that came from outside.
     pub fn verify(geometry: &Geometry, root: &Digest32, bytes: Bytes) -> Result<Self, TableError> {
         if bytes.len() != geometry.table_length() {
-            return Err(TableError::Length {
-                expected: geometry.table_length(),
-                got: bytes.len(),
-            });
+            return Err(TableError::Length { expected: geometry.table_length(), got: bytes.len() });
         }
-        let table = Self {
-            row_length: geometry.row_length(),
-            bytes,
-        };
-        if table.root() == *root {
-            Ok(table)
-        } else {
-            Err(TableError::Root)
-        }
+        let table = Self { row_length: geometry.row_length(), bytes };
+        if table.root() == *root { Ok(table) } else { Err(TableError::Root) }
     }
 
     /// A table from computed rows, all of `n` shares.
@@ -134,10 +116,7 @@ impl Table {
             debug_assert_eq!(row.0.len(), row_length);
             bytes.extend_from_slice(&row.0);
         }
-        Self {
-            row_length,
-            bytes: bytes.into(),
-        }
+        Self { row_length, bytes: bytes.into() }
     }
 
     /// How many rows there are.
@@ -164,10 +143,7 @@ impl Table {
 
     /// The leaves of the table's Merkle tree.
     pub fn leaves(&self) -> Vec<Digest32> {
-        self.bytes
-            .chunks_exact(self.row_length)
-            .map(merkle::leaf)
-            .collect()
+        self.bytes.chunks_exact(self.row_length).map(merkle::leaf).collect()
     }
 
     /// The Merkle root.
@@ -186,26 +162,17 @@ mod tests {
     }
 
     fn table(segments: u8) -> Table {
-        Table::from_rows(
-            3,
-            (0..segments).map(|j| Row::new(&[j; 32], &[[1; 32], [2; 32], [j; 32]])),
-        )
+        Table::from_rows(3, (0..segments).map(|j| Row::new(&[j; 32], &[[1; 32], [2; 32], [j; 32]])))
     }
 
     #[test]
     fn a_table_is_checked_against_its_root() {
         let table = table(5);
         let (cut, root) = (geometry(5), table.root());
-        assert_eq!(
-            Table::verify(&cut, &root, table.bytes().clone()),
-            Ok(table.clone())
-        );
+        assert_eq!(Table::verify(&cut, &root, table.bytes().clone()), Ok(table.clone()));
         let mut bent = table.bytes().to_vec();
         bent[40] ^= 1;
-        assert_eq!(
-            Table::verify(&cut, &root, bent.into()),
-            Err(TableError::Root)
-        );
+        assert_eq!(Table::verify(&cut, &root, bent.into()), Err(TableError::Root));
         assert!(matches!(
             Table::verify(&geometry(4), &root, table.bytes().clone()),
             Err(TableError::Length { .. })
@@ -235,10 +202,8 @@ mod tests {
     #[test]
     fn a_block_matches_only_its_own_place() {
         let share = |number| ShareNumber::new(number).unwrap();
-        let row = Row::new(
-            &[0; 32],
-            &[block_hash(7, share(0), b"a"), block_hash(7, share(1), b"b")],
-        );
+        let row =
+            Row::new(&[0; 32], &[block_hash(7, share(0), b"a"), block_hash(7, share(1), b"b")]);
         assert!(row.matches(7, share(1), b"b"));
         assert!(!row.matches(8, share(1), b"b"));
         assert!(!row.matches(7, share(0), b"b"));

@@ -106,10 +106,7 @@ impl Manifest {
     /// The chunks that some generation lies in. A chunk that no manifest names is garbage.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
         self.generations.iter().flat_map(|generation| {
-            let shares = generation
-                .shares
-                .values()
-                .flat_map(|share| share.content.chunks());
+            let shares = generation.shares.values().flat_map(|share| share.content.chunks());
             generation.table.chunks().chain(shares)
         })
     }

@@ -31,16 +31,13 @@ impl Seen {
     /// The shares held, damaged ones included: what counts towards a quorum.
     pub fn placement(&self) -> Placement {
         let held = self.holders.iter();
-        held.map(|(&store, shares)| (store, shares.keys().copied().collect()))
-            .collect()
+        held.map(|(&store, shares)| (store, shares.keys().copied().collect())).collect()
     }
 
     /// The shares held whole: what can be read.
     pub fn readable(&self) -> Placement {
         let whole = |shares: &BTreeMap<ShareNumber, ShareHealth>| {
-            let whole = shares
-                .iter()
-                .filter(|(_, health)| **health == ShareHealth::Whole);
+            let whole = shares.iter().filter(|(_, health)| **health == ShareHealth::Whole);
             whole.map(|(&share, _)| share).collect::<BTreeSet<_>>()
         };
         self.holders
@@ -76,9 +73,7 @@ impl Evidence {
                 seen.holders.insert(store, generation.shares.clone());
             }
             for certificate in &state.certificates {
-                evidence
-                    .certificates
-                    .insert(certificate.version(), *certificate);
+                evidence.certificates.insert(certificate.version(), *certificate);
             }
             for entry in &state.history {
                 evidence.history.insert(entry.version, *entry);
@@ -90,10 +85,7 @@ impl Evidence {
     fn note(&mut self, header: &SignedHeader) -> &mut Seen {
         self.versions
             .entry(header.version())
-            .or_insert_with(|| Seen {
-                header: header.clone(),
-                holders: BTreeMap::new(),
-            })
+            .or_insert_with(|| Seen { header: header.clone(), holders: BTreeMap::new() })
     }
 
     /// The version, if a header of it was seen.
@@ -103,10 +95,7 @@ impl Evidence {
 
     /// Every version seen, by header or by certificate.
     pub fn ids(&self) -> impl Iterator<Item = VersionId> {
-        let headerless = self
-            .certificates
-            .keys()
-            .filter(|id| !self.versions.contains_key(id));
+        let headerless = self.certificates.keys().filter(|id| !self.versions.contains_key(id));
         self.versions.keys().chain(headerless).copied()
     }
 
@@ -134,23 +123,14 @@ impl Evidence {
 
     /// The version's signed place.
     pub fn sequence_number(&self, version: VersionId) -> Option<SequenceNumber> {
-        let certified = self
-            .certificates
-            .get(&version)
-            .map(Certificate::sequence_number);
-        let signed = self
-            .versions
-            .get(&version)
-            .map(|seen| seen.header.header().sequence_number);
+        let certified = self.certificates.get(&version).map(Certificate::sequence_number);
+        let signed = self.versions.get(&version).map(|seen| seen.header.header().sequence_number);
         signed.or(certified)
     }
 
     /// The submission that made the version, by its header or else by somebody's history.
     pub fn attempt(&self, version: VersionId) -> Option<AttemptId> {
-        let signed = self
-            .versions
-            .get(&version)
-            .map(|seen| seen.header.header().attempt);
+        let signed = self.versions.get(&version).map(|seen| seen.header.header().attempt);
         signed.or_else(|| self.history.get(&version).map(|entry| entry.attempt))
     }
 
@@ -171,8 +151,6 @@ impl Evidence {
     }
 
     fn signed_predecessor(&self, version: VersionId) -> Option<VersionId> {
-        self.versions
-            .get(&version)
-            .and_then(|seen| seen.header.header().predecessor)
+        self.versions.get(&version).and_then(|seen| seen.header.header().predecessor)
     }
 }

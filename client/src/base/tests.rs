@@ -40,14 +40,7 @@ impl File {
     }
 
     fn choose(&self, answers: &[(u8, SlotState)]) -> Choice {
-        choose(
-            &answers
-                .iter()
-                .cloned()
-                .map(|(s, a)| (store(s), a))
-                .collect(),
-            &self.creator(),
-        )
+        choose(&answers.iter().cloned().map(|(s, a)| (store(s), a)).collect(), &self.creator())
     }
 
     fn creator(&self) -> Origin {
@@ -55,11 +48,7 @@ impl File {
     }
 
     fn certify(&self, version: &SignedHeader) -> Certificate {
-        Certificate::sign(
-            &self.key,
-            version.header().sequence_number,
-            version.version(),
-        )
+        Certificate::sign(&self.key, version.header().sequence_number, version.version())
     }
 }
 
@@ -70,11 +59,7 @@ fn store(number: u8) -> StoreId {
 /// What server `number` says: it holds its share of each of these versions, newest first.
 fn holds(number: u8, versions: &[&SignedHeader]) -> (u8, SlotState) {
     let mut state = SlotState::empty(store(number));
-    state.floor = versions
-        .iter()
-        .copied()
-        .max_by_key(|header| header.order())
-        .cloned();
+    state.floor = versions.iter().copied().max_by_key(|header| header.order()).cloned();
     let share = ShareNumber::new(number).unwrap();
     state.generations = versions
         .iter()
@@ -98,13 +83,7 @@ fn base_of(choice: &Choice) -> Option<VersionId> {
 fn a_creator_who_hears_a_majority_say_nothing_begins_from_nothing() {
     let file = File::on(3, 2);
     let choice = file.choose(&[holds(0, &[]), holds(1, &[])]);
-    assert_eq!(
-        choice,
-        Choice::Chosen {
-            base: Base::Empty,
-            certain: true
-        }
-    );
+    assert_eq!(choice, Choice::Chosen { base: Base::Empty, certain: true });
 }
 
 #[test]
@@ -125,13 +104,7 @@ fn a_cap_holder_who_finds_nothing_never_begins_from_nothing() {
         choose(&answers, &Origin::CapHolder),
         Choice::Undecided(Undecided::NoHeader { .. })
     ));
-    assert!(matches!(
-        choose(&answers, &file.creator()),
-        Choice::Chosen {
-            base: Base::Empty,
-            ..
-        }
-    ));
+    assert!(matches!(choose(&answers, &file.creator()), Choice::Chosen { base: Base::Empty, .. }));
 }
 
 #[test]
@@ -139,13 +112,7 @@ fn a_quorum_of_holders_is_certain() {
     let file = File::on(3, 2);
     let v1 = file.version(1, 1, None);
     let choice = file.choose(&[holds(0, &[&v1]), holds(1, &[&v1]), holds(2, &[])]);
-    assert_eq!(
-        choice,
-        Choice::Chosen {
-            base: Base::Version(v1),
-            certain: true
-        }
-    );
+    assert_eq!(choice, Choice::Chosen { base: Base::Version(v1), certain: true });
 }
 
 #[test]
@@ -164,10 +131,7 @@ fn a_newer_fragment_is_passed_over_only_when_it_cannot_have_been_published() {
     // Two silent servers could hold v2 as well: one and two make a quorum of three.
     let choice = file.choose(&all[..3]);
     let silent = [store(3), store(4)].into();
-    assert_eq!(
-        choice,
-        Choice::Undecided(Undecided::InDoubt { silent, newest: v2 })
-    );
+    assert_eq!(choice, Choice::Undecided(Undecided::InDoubt { silent, newest: v2 }));
 }
 
 #[test]
@@ -175,20 +139,10 @@ fn a_recoverable_version_in_doubt_is_the_base_but_not_certain() {
     let file = File::on(5, 2);
     let v1 = file.version(1, 1, None);
     let v2 = file.version(2, 2, Some(&v1));
-    let answers = [
-        holds(0, &[&v2, &v1]),
-        holds(1, &[&v2, &v1]),
-        holds(2, &[&v1]),
-        holds(3, &[&v1]),
-    ];
+    let answers =
+        [holds(0, &[&v2, &v1]), holds(1, &[&v2, &v1]), holds(2, &[&v1]), holds(3, &[&v1])];
     let choice = file.choose(&answers);
-    assert_eq!(
-        choice,
-        Choice::Chosen {
-            base: Base::Version(v2),
-            certain: false
-        }
-    );
+    assert_eq!(choice, Choice::Chosen { base: Base::Version(v2), certain: false });
 }
 
 #[test]
@@ -196,16 +150,8 @@ fn siblings_that_may_both_have_been_published_leave_it_undecided() {
     let file = File::on(5, 2);
     let (one, two) = (file.version(1, 1, None), file.version(1, 2, None));
     let answers = [holds(0, &[&one]), holds(1, &[&one]), holds(2, &[&two])];
-    assert!(matches!(
-        file.choose(&answers),
-        Choice::Undecided(Undecided::InDoubt { .. })
-    ));
-    let more = [
-        holds(0, &[&one]),
-        holds(1, &[&one]),
-        holds(2, &[&two]),
-        holds(3, &[]),
-    ];
+    assert!(matches!(file.choose(&answers), Choice::Undecided(Undecided::InDoubt { .. })));
+    let more = [holds(0, &[&one]), holds(1, &[&one]), holds(2, &[&two]), holds(3, &[])];
     assert_eq!(base_of(&file.choose(&more)), Some(one.version()));
 }
 
@@ -222,10 +168,7 @@ fn the_number_alone_never_decides() {
         holds(2, &[&v2, &v1]),
         holds(3, &[&v2, &v1]),
     ];
-    assert!(matches!(
-        file.choose(&answers),
-        Choice::Undecided(Undecided::InDoubt { .. })
-    ));
+    assert!(matches!(file.choose(&answers), Choice::Undecided(Undecided::InDoubt { .. })));
 }
 
 #[test]
@@ -248,21 +191,11 @@ fn a_certificate_makes_certain_what_holders_do_not() {
     let file = File::on(5, 2);
     let v1 = file.version(1, 1, None);
     let v2 = file.version(2, 2, Some(&v1));
-    let mut answers = [
-        holds(0, &[&v2, &v1]),
-        holds(1, &[&v2, &v1]),
-        holds(2, &[&v1]),
-        holds(3, &[]),
-    ];
+    let mut answers =
+        [holds(0, &[&v2, &v1]), holds(1, &[&v2, &v1]), holds(2, &[&v1]), holds(3, &[])];
     answers[0].1.certificates.push(file.certify(&v2));
     let choice = file.choose(&answers);
-    assert_eq!(
-        choice,
-        Choice::Chosen {
-            base: Base::Version(v2),
-            certain: true
-        }
-    );
+    assert_eq!(choice, Choice::Chosen { base: Base::Version(v2), certain: true });
 }
 
 #[test]
@@ -270,18 +203,10 @@ fn a_certified_version_that_cannot_be_recovered_is_not_passed_over() {
     let file = File::on(5, 2);
     let v1 = file.version(1, 1, None);
     let v2 = file.version(2, 2, Some(&v1));
-    let mut answers = [
-        holds(0, &[&v2]),
-        holds(1, &[&v1]),
-        holds(2, &[&v1]),
-        holds(3, &[&v1]),
-        holds(4, &[&v1]),
-    ];
+    let mut answers =
+        [holds(0, &[&v2]), holds(1, &[&v1]), holds(2, &[&v1]), holds(3, &[&v1]), holds(4, &[&v1])];
     answers[0].1.certificates.push(file.certify(&v2));
-    assert!(matches!(
-        file.choose(&answers),
-        Choice::Undecided(Undecided::InDoubt { .. })
-    ));
+    assert!(matches!(file.choose(&answers), Choice::Undecided(Undecided::InDoubt { .. })));
 }
 
 #[test]
@@ -311,10 +236,7 @@ fn damaged_shares_count_as_held_never_as_recoverable() {
     for health in answers[0].1.generations[0].shares.values_mut() {
         *health = ShareHealth::Damaged;
     }
-    assert!(matches!(
-        file.choose(&answers),
-        Choice::Undecided(Undecided::InDoubt { .. })
-    ));
+    assert!(matches!(file.choose(&answers), Choice::Undecided(Undecided::InDoubt { .. })));
 }
 
 #[test]
@@ -324,10 +246,8 @@ fn headers_of_different_windows_leave_it_undecided_and_a_joint_one_settles_it() 
     let old_window = file.window.clone();
     file.window = Window::new((3..6).map(store).collect()).unwrap();
     let v2 = file.version(2, 2, Some(&v1));
-    let answers: Vec<_> = (0..3)
-        .map(|s| holds(s, &[&v1]))
-        .chain((3..6).map(|s| holds(s, &[&v2])))
-        .collect();
+    let answers: Vec<_> =
+        (0..3).map(|s| holds(s, &[&v1])).chain((3..6).map(|s| holds(s, &[&v2]))).collect();
     assert_eq!(file.choose(&answers), Choice::Undecided(Undecided::Windows));
 
     let mut joint = v1.header().clone();
@@ -351,13 +271,7 @@ fn a_stray_is_read_and_never_counted() {
     let answers = [holds(0, &[&v1]), holds(1, &[]), stray];
     let choice = file.choose(&answers);
     // Recoverable with the stray's share, in doubt because server 2 is silent, and certain only if two hold it.
-    assert_eq!(
-        choice,
-        Choice::Chosen {
-            base: Base::Version(v1),
-            certain: false
-        }
-    );
+    assert_eq!(choice, Choice::Chosen { base: Base::Version(v1), certain: false });
 }
 
 #[test]
@@ -374,21 +288,11 @@ fn our_attempt_is_found_published_through_history_on_the_chain_only() {
     };
     let mut answers: Vec<_> = (0..3).map(|s| holds(s, &[&last])).collect();
     let gather = |answers: &[(u8, SlotState)]| {
-        Evidence::gather(
-            &answers
-                .iter()
-                .cloned()
-                .map(|(s, a)| (store(s), a))
-                .collect(),
-        )
+        Evidence::gather(&answers.iter().cloned().map(|(s, a)| (store(s), a)).collect())
     };
     let attempt = AttemptId::new([7; 16]);
     answers[0].1.history = vec![entry(&ours)];
-    assert_eq!(
-        gather(&answers).published_by(attempt),
-        None,
-        "the chain down to it is broken"
-    );
+    assert_eq!(gather(&answers).published_by(attempt), None, "the chain down to it is broken");
     answers[1].1.history = vec![entry(&next)];
     assert_eq!(gather(&answers).published_by(attempt), Some(ours.version()));
 }

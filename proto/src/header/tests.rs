@@ -54,10 +54,7 @@ fn every_truncation_is_refused() {
         assert!(Header::parse(&bytes[..length]).is_err(), "{length} bytes");
     }
     let longer = [bytes.as_ref(), &[0]].concat();
-    assert_eq!(
-        Header::parse(&longer),
-        Err(HeaderError::Length(longer.len()))
-    );
+    assert_eq!(Header::parse(&longer), Err(HeaderError::Length(longer.len())));
 }
 
 #[test]
@@ -74,15 +71,9 @@ fn another_files_key_is_refused() {
 fn contradictions_are_refused() {
     let mut header = sample(&key());
     header.tombstone = true;
-    assert_eq!(
-        Header::parse(&header.encode()),
-        Err(HeaderError::TombstoneWithData)
-    );
+    assert_eq!(Header::parse(&header.encode()), Err(HeaderError::TombstoneWithData));
     header.geometry = Geometry::choose(header.shape, 0).unwrap();
-    assert_eq!(
-        Header::parse(&header.encode()),
-        Err(HeaderError::EmptyTable)
-    );
+    assert_eq!(Header::parse(&header.encode()), Err(HeaderError::EmptyTable));
     header.table_root = merkle::empty_root();
     assert!(Header::parse(&header.encode()).is_ok());
 }

@@ -1,0 +1,462 @@
+//! The publish loop. "proto" is the wire in this project; this is the machine that decides what goes over it.
+//!
+//! ```text
+//!            events                                         actions
+//!   Mapped, Sealed, Refused,        ┌──────────────┐   Query, Prepare, Retest, Extend, Release,
+//!   Written, Failed, TimedOut,  ──▶ │   Publish    │ ──▶  Journal, Commit, Bring, Finalize,
+//!   Stalled, CancelRequested        │ step(now,ev) │      WaitUntil(when, why), Finish(report)
+//!                                   └──────────────┘
+//!
+//!   Mapping ──▶ Preparing ──▶ Journaling ──▶ Committing ──▶ Ended
+//!      ▲  │         │ released                  │ fell short
+//!      │  └──▶ Bringing (our version is there already, in doubt)
+//!      └── BackingOff ◀──────────────────────────┘
+//! ```
+//!
+//! [`Publish::step`] handles the event, then runs one maintenance pass that does whatever the state now allows. It
+//! never calls out. A message is in `outstanding` before `step` returns it; each is sent by a spawned task whose
+//! answer comes back as an event through the driver's queue. So no answer, however instant, can enter a step that is
+//! running, and nothing is sent twice: the re-entrant loop of Tahoe-LAFS #877 cannot be written here.
+//!
+//! The machine promises (the numbers are DESIGN's):
+//!
+//! - P1: at most one write message is outstanding for one server, share and version;
+//! - P2: our own version, recognised by its attempt id, is never a surprise;
+//! - P4: an outcome that says "nothing was changed" is only given when every commit sent was refused;
+//! - P11: every publish ends in exactly one [`Action::Finish`].
+//!
+//! It knows nothing of bytes, keys, tokio or tonic. Time and randomness are arguments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tarn_proto::{
+    AttemptId, ConversationId, Shape, SignedHeader, StorageIndex, StoreId, VersionId,
+};
+
+use crate::base::{Base, Origin};
+use crate::bring::Bring;
+use crate::servermap::{Failure, Mapping, Patience, ServerMap};
+use crate::time::Millis;
+
+pub mod action;
+pub mod event;
+pub mod outcome;
+
+mod commit;
+mod finish;
+mod lane;
+mod map;
+mod prepare;
+
+use action::{Action, Draft, MessageId, Timer, Why};
+use event::Event;
+use lane::Lane;
+use outcome::{During, Landed, Outcome, Report, Trouble};
+
+/// What is to be published, and after what.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The file.
+    pub storage_index: StorageIndex,
+    /// The submission: a version that carries it is ours.
+    pub attempt: AttemptId,
+    /// Whether the caller may begin from nothing, and in which window.
+    pub origin: Origin,
+    /// What the new version must follow.
+    pub follows: Follows,
+    /// k, happy and n; `None` keeps those of the base.
+    pub shape: Option<Shape>,
+    /// Bytes of content.
+    pub length: u64,
+    /// Whether the file is to be deleted.
+    pub tombstone: bool,
+}
+
+/// What a new version must follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// Whatever is there.
+    Whatever,
+    /// This version and no other.
+    Version(VersionId),
+    /// Nothing: the file must not have any version yet.
+    Nothing,
+}
+
+/// Whom the machine may talk to, in the order in which this file prefers them.
+#[derive(Debug, Clone)]
+pub struct Roster(pub Vec<StoreId>);
+
+/// One publish, from its request to its report. See the module's documentation.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    request: Request,
+    roster: Roster,
+    patience: Patience,
+    rng: ChaCha8Rng,
+
+    now: Millis,
+    phase: Phase,
+    /// How often the machine has mapped.
+    rounds: u32,
+    /// What each server was last believed to hold.
+    servermap: ServerMap,
+    /// What this round builds on.
+    base: Base,
+    draft: Option<Draft>,
+    /// Complete once the first pass of the draft has ended.
+    header: Option<SignedHeader>,
+    /// One conversation with each server that takes part in this round.
+    lanes: BTreeMap<StoreId, Lane>,
+    /// Every message sent and not yet answered.
+    outstanding: BTreeMap<MessageId, Outstanding>,
+    /// Servers not to be used again by this publish, with reasons.
+    avoid: BTreeSet<StoreId>,
+    /// Servers promised to another writer in this round.
+    busy: BTreeSet<StoreId>,
+    /// Somebody else's version got in the way of this round.
+    surprise: bool,
+    /// A base of the caller's choice was there when we began, so what is there now came in between.
+    built_once: bool,
+    /// A version of ours of which some commit was accepted, or may have been.
+    landed: Option<Landed>,
+    troubles: BTreeMap<StoreId, Trouble>,
+    cancelled: bool,
+    next_message: u32,
+    timer: Option<(Timer, Millis)>,
+    next_timer: u32,
+    actions: Vec<Action>,
+}
+
+/// A message sent and not yet answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Outstanding {
+    server: StoreId,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Query,
+    Prepare,
+    Extend,
+    Commit,
+    /// A query that asks how a commit of ours ended.
+    Settle,
+    Bring,
+    Finalize,
+}
+
+#[derive(Debug, Clone)]
+enum Phase {
+    /// Not begun.
+    Idle,
+    /// Learning what is there.
+    Mapping(Mapping),
+    /// Giving way before mapping again.
+    BackingOff { until: Millis },
+    /// Staging and sealing: nothing is visible anywhere yet.
+    Preparing { encoded: Option<Millis>, renew_at: Option<Millis> },
+    /// Making the decision durable.
+    Journaling,
+    /// Making the version visible.
+    Committing { since: Millis, quorum_after: Option<Millis> },
+    /// Bringing a version that carries our attempt to a quorum.
+    Bringing { bring: Box<Bring>, ours: VersionId },
+    /// The caller was told; what is left is a courtesy.
+    Ended,
+}
+
+/// How often a publish begins anew before it gives up.
+const ROUNDS_MAX: u32 = 16;
+/// How often it maps again merely because too few servers answered.
+const ROUNDS_UNANSWERED_MAX: u32 = 3;
+/// The longest wait before mapping again, in milliseconds.
+const BACK_OFF_MAX: u64 = 1_000;
+/// The bound on the first wait, in milliseconds; it doubles with every round.
+const BACK_OFF_FIRST: u64 = 20;
+
+impl Publish {
+    /// A publish that has not begun. `rng` decides conversation ids and jitter.
+    pub fn new(request: Request, roster: Roster, patience: Patience, rng: ChaCha8Rng) -> Self {
+        Self {
+            request,
+            roster,
+            patience,
+            rng,
+            now: Millis::default(),
+            phase: Phase::Idle,
+            rounds: 0,
+            servermap: ServerMap::default(),
+            base: Base::Empty,
+            draft: None,
+            header: None,
+            lanes: BTreeMap::new(),
+            outstanding: BTreeMap::new(),
+            avoid: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            surprise: false,
+            built_once: false,
+            landed: None,
+            troubles: BTreeMap::new(),
+            cancelled: false,
+            next_message: 0,
+            timer: None,
+            next_timer: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Handles one event and returns what is to be done about it, in order.
+    pub fn step(&mut self, now: Millis, event: Event) -> Vec<Action> {
+        self.now = now;
+        self.handle(event);
+        self.maintain();
+        self.set_timer();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Whether nothing is left to be done: the caller was told, and no message is outstanding.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ended) && self.outstanding.is_empty()
+    }
+
+    /// What it is doing, and whom it waits for.
+    pub fn progress(&self) -> Progress {
+        let awaited = self.outstanding.values().map(|message| message.server).collect();
+        let step = match &self.phase {
+            Phase::Idle | Phase::Mapping(_) => Step::Mapping,
+            Phase::BackingOff { .. } => Step::BackingOff,
+            Phase::Preparing { .. } | Phase::Journaling => Step::Preparing,
+            Phase::Committing { .. } => Step::Committing,
+            Phase::Bringing { .. } => Step::Bringing,
+            Phase::Ended => Step::Ended,
+        };
+        Progress { step, awaited, round: self.rounds }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Started => self.map(),
+            Event::Mapped { message, state } => match self.answered(message) {
+                Some(Outstanding { server, kind: Kind::Query }) => self.mapped(server, state),
+                Some(Outstanding { server, kind: Kind::Settle }) => self.settled(server, &state),
+                Some(_) | None => {}
+            },
+            Event::Encoded { header } => self.encoded(header),
+            Event::Progressed { message } => self.progressed(message),
+            Event::Stalled { message, waited } => self.stalled(message, waited),
+            Event::Sealed { message, state, promise } => {
+                if let Some(server) = self.answered_as(message, Kind::Prepare) {
+                    self.sealed(server, state, promise);
+                }
+            }
+            Event::Extended { message } => drop(self.answered(message)),
+            Event::Refused { message, refusal, state } => match self.answered(message) {
+                Some(Outstanding { server, kind: Kind::Prepare }) => {
+                    self.prepare_refused(server, refusal, state);
+                }
+                Some(Outstanding { server, kind: Kind::Commit }) => {
+                    self.commit_refused(server, refusal);
+                }
+                Some(message) => self.gave_nothing(message, Failure::Refused(refusal)),
+                None => {}
+            },
+            Event::Journaled => self.journaled(),
+            Event::JournalFailed { cause } => self.journal_failed(cause),
+            Event::Written { message } => match self.answered(message) {
+                Some(Outstanding { server, kind: Kind::Commit }) => self.written(server),
+                Some(Outstanding { server, kind: Kind::Bring }) => self.brought(server),
+                Some(_) | None => {}
+            },
+            Event::Failed { message, failure } => match self.answered(message) {
+                Some(Outstanding { server, kind: Kind::Query }) => self.map_failed(server, failure),
+                Some(Outstanding { server, kind: Kind::Prepare }) => {
+                    self.prepare_failed(server, failure);
+                }
+                Some(Outstanding { server, kind: Kind::Commit }) => {
+                    self.commit_unanswered(server, failure);
+                }
+                Some(message) => self.gave_nothing(message, failure),
+                None => {}
+            },
+            Event::SourceFailed(failure) => self.source_failed(failure),
+            Event::TimedOut { timer } => {
+                if self.timer.is_some_and(|(armed, _)| armed == timer) {
+                    self.timer = None;
+                }
+            }
+            Event::CancelRequested => self.cancelled = true,
+        }
+    }
+
+    /// The maintenance pass: whatever the state now allows, until nothing more follows.
+    fn maintain(&mut self) {
+        loop {
+            let before = (std::mem::discriminant(&self.phase), self.rounds);
+            match &self.phase {
+                Phase::Idle | Phase::Journaling | Phase::Ended => {}
+                Phase::Mapping(_) => self.maintain_mapping(),
+                Phase::BackingOff { until } => {
+                    if self.cancelled {
+                        self.cancel();
+                    } else if self.now >= *until {
+                        self.map();
+                    }
+                }
+                Phase::Preparing { .. } => self.maintain_preparing(),
+                Phase::Committing { .. } => self.maintain_committing(),
+                Phase::Bringing { .. } => self.maintain_bringing(),
+            }
+            if before == (std::mem::discriminant(&self.phase), self.rounds) {
+                return;
+            }
+        }
+    }
+
+    /// Takes a message off the list of those outstanding. None for a late answer to a message that was given up:
+    /// whatever it says was settled otherwise.
+    fn answered(&mut self, message: MessageId) -> Option<Outstanding> {
+        self.outstanding.remove(&message)
+    }
+
+    fn answered_as(&mut self, message: MessageId, kind: Kind) -> Option<StoreId> {
+        self.answered(message).filter(|sent| sent.kind == kind).map(|sent| sent.server)
+    }
+
+    /// Records a message as outstanding. Nothing is ever sent that was not recorded first.
+    fn send(&mut self, server: StoreId, kind: Kind) -> MessageId {
+        let message = MessageId(self.next_message);
+        self.next_message += 1;
+        self.outstanding.insert(message, Outstanding { server, kind });
+        message
+    }
+
+    fn query(&mut self, server: StoreId, kind: Kind, conversation: Option<ConversationId>) {
+        let message = self.send(server, kind);
+        self.actions.push(Action::Query { message, server, conversation });
+    }
+
+    fn draw_conversation(&mut self) -> ConversationId {
+        ConversationId::new(self.rng.random())
+    }
+
+    /// A failure of a message that nothing depends on any more, or that has a phase of its own.
+    fn gave_nothing(&mut self, message: Outstanding, failure: Failure) {
+        match message.kind {
+            Kind::Query => self.map_failed(message.server, failure),
+            Kind::Settle => self.not_settled(message.server),
+            Kind::Bring => self.bring_failed(message.server, failure),
+            Kind::Extend => self.promise_lost(message.server, failure),
+            Kind::Finalize => self.trouble(message.server, During::Finalize, failure),
+            Kind::Prepare | Kind::Commit => {}
+        }
+    }
+
+    fn trouble(&mut self, server: StoreId, during: During, failure: Failure) {
+        self.troubles.insert(server, Trouble { during, failure, at: self.now });
+    }
+
+    /// Asks to be woken at the earliest moment at which time alone changes something.
+    fn set_timer(&mut self) {
+        let wanted = match &self.phase {
+            Phase::Idle | Phase::Journaling | Phase::Bringing { .. } | Phase::Ended => None,
+            Phase::Mapping(mapping) => {
+                Some((mapping.wake_at(self.map_suffices(mapping)), Why::Lateness))
+            }
+            Phase::BackingOff { until } => Some((*until, Why::BackOff)),
+            Phase::Preparing { .. } => self.preparing_wakes_at(),
+            Phase::Committing { .. } => self.committing_wakes_at(),
+        };
+        let Some((when, why)) = wanted else { return };
+        if self.timer.is_some_and(|(_, armed)| armed <= when) {
+            return;
+        }
+        let timer = Timer(self.next_timer);
+        self.next_timer += 1;
+        self.timer = Some((timer, when));
+        self.actions.push(Action::WaitUntil { timer, when, why });
+    }
+
+    /// Lets go of every conversation, and maps again after a wait with full jitter; or gives up.
+    fn begin_anew(&mut self) {
+        self.release_all();
+        if self.cancelled {
+            return self.cancel();
+        }
+        if self.rounds >= ROUNDS_MAX {
+            return self.finish_unchanged(Outcome::Contended);
+        }
+        let bound = (BACK_OFF_FIRST << self.rounds.min(16)).min(BACK_OFF_MAX);
+        let wait = self.rng.random_range(0..=bound);
+        self.phase = Phase::BackingOff { until: self.now + Millis(wait) };
+    }
+
+    fn cancel(&mut self) {
+        self.release_all();
+        self.finish_unchanged(Outcome::Cancelled);
+    }
+
+    /// Ends with an outcome that says "nothing was changed", unless something was.
+    fn finish_unchanged(&mut self, outcome: Outcome) {
+        debug_assert!(outcome.nothing_changed());
+        let unanswered = matches!(
+            outcome,
+            Outcome::Undecided(_) | Outcome::NotEnoughServers(_) | Outcome::Cancelled
+        );
+        let outcome = match self.landed.take() {
+            None => outcome,
+            Some(landed) if unanswered || !landed.unknown.is_empty() => Outcome::Unknown(landed),
+            Some(landed) => Outcome::Partial(landed),
+        };
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        self.phase = Phase::Ended;
+        self.actions.push(Action::Finish(Report {
+            outcome,
+            troubles: self.troubles.clone(),
+            rounds: self.rounds,
+            elapsed: self.now,
+        }));
+    }
+
+    /// The servers of `placement` that the draft's windows name.
+    fn order(&self) -> &[StoreId] {
+        &self.roster.0
+    }
+}
+
+/// What a publish is doing, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// What.
+    pub step: Step,
+    /// Who has not answered yet.
+    pub awaited: BTreeSet<StoreId>,
+    /// Which round it is in, from 1.
+    pub round: u32,
+}
+
+/// A publish's phase, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Learning what is there.
+    Mapping,
+    /// Giving way to another writer.
+    BackingOff,
+    /// Sending shares; nothing is visible yet.
+    Preparing,
+    /// Making the version visible.
+    Committing,
+    /// Bringing an earlier try of ours to a quorum.
+    Bringing,
+    /// Done, but for courtesies.
+    Ended,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Step 6 of a publish: tell the caller, then, off the critical path, leave the word that the version was Published
+//! and bring what is missing to servers that can take it.
+
+use std::collections::BTreeSet;
+
+use tarn_proto::{ShareNumber, SignedHeader, StoreId};
+
+use super::action::Action;
+use super::outcome::{During, Outcome, Published};
+use super::{Kind, Phase, Publish};
+use crate::bring::Bring;
+use crate::quorum::Placement;
+use crate::servermap::Failure;
+
+impl Publish {
+    /// The version is durable at a quorum: the caller is told, and the courtesies begin.
+    pub(super) fn publish_ended(&mut self, published: Published) {
+        let (header, placement) = (published.header.clone(), published.placement.clone());
+        let missing = published.missing.clone();
+        self.finish(Outcome::Published(published));
+        let Some(header) = header else { return };
+        for &server in placement.keys() {
+            let message = self.send(server, Kind::Finalize);
+            self.actions.push(Action::Finalize {
+                message,
+                server,
+                sequence_number: header.header().sequence_number,
+                version: header.version(),
+            });
+        }
+        self.bring_missing(&header, &placement, &missing);
+    }
+
+    /// Each missing share goes to a server of the window that has the version and fewest of its shares: it takes a
+    /// share that it lacks at once, whatever else it was late with.
+    fn bring_missing(
+        &mut self,
+        header: &SignedHeader,
+        placement: &Placement,
+        missing: &BTreeSet<ShareNumber>,
+    ) {
+        let mut wanted = Placement::new();
+        for &share in missing {
+            let load = |store: &StoreId| {
+                placement[store].len() + wanted.get(store).map_or(0, BTreeSet::len)
+            };
+            let in_order = self.order().iter().filter(|store| placement.contains_key(store));
+            if let Some(&home) = in_order.min_by_key(|store| load(store)) {
+                wanted.entry(home).or_default().insert(share);
+            }
+        }
+        for (server, shares) in wanted {
+            let (message, conversation) =
+                (self.send(server, Kind::Bring), self.draw_conversation());
+            self.actions.push(Action::Bring {
+                message,
+                server,
+                conversation,
+                header: header.clone(),
+                certificate: None,
+                shares,
+                sources: placement.clone(),
+            });
+        }
+    }
+
+    pub(super) fn send_bring(&mut self, bring: &Bring, sending: Placement) {
+        for (server, shares) in sending {
+            let (message, conversation) =
+                (self.send(server, Kind::Bring), self.draw_conversation());
+            self.actions.push(Action::Bring {
+                message,
+                server,
+                conversation,
+                header: bring.header().clone(),
+                certificate: bring.certificate(),
+                shares,
+                sources: bring.sources().clone(),
+            });
+        }
+    }
+
+    pub(super) fn brought(&mut self, server: StoreId) {
+        if let Phase::Bringing { bring, .. } = &mut self.phase {
+            bring.arrived(server);
+        }
+    }
+
+    pub(super) fn bring_failed(&mut self, server: StoreId, failure: Failure) {
+        self.trouble(server, During::Bring, failure);
+        if let Phase::Bringing { bring, .. } = &mut self.phase {
+            bring.failed(server);
+        }
+    }
+}

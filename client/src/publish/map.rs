@@ -1,0 +1,244 @@
+//! Step 1 of a publish: learn what is there, and choose what to build on. Steps 2 and 3 follow in `prepare`.
+
+use std::collections::BTreeSet;
+
+use tarn_proto::{SlotState, StoreId, VersionId};
+
+use super::outcome::{During, Outcome, Published, Shortfall};
+use super::{Follows, Kind, Phase, Publish, ROUNDS_UNANSWERED_MAX};
+use crate::base::{Base, Choice, Evidence, Origin, Undecided};
+use crate::bring::Bring;
+use crate::quorum::{Placement, is_quorum};
+use crate::servermap::{Failure, Mapping};
+
+/// How many servers beyond the window are asked, in case shares strayed there.
+const STRAYS_ASKED: usize = 3;
+/// How many servers are asked by somebody who knows no window.
+const ASKED_WITHOUT_WINDOW: usize = 64;
+
+impl Publish {
+    /// Begins a round.
+    pub(super) fn map(&mut self) {
+        self.rounds += 1;
+        self.lanes.clear();
+        self.busy.clear();
+        self.surprise = false;
+        (self.draft, self.header) = (None, None);
+        let reachable: BTreeSet<StoreId> = self.order().iter().copied().collect();
+        let mapping = Mapping::begin(self.now, self.to_ask(), reachable, self.patience);
+        let asked = mapping.pending().clone();
+        self.phase = Phase::Mapping(mapping);
+        for server in asked {
+            self.query(server, Kind::Query, None);
+        }
+    }
+
+    fn to_ask(&self) -> Vec<StoreId> {
+        let known: Vec<StoreId> = match (&self.request.origin, self.base.header()) {
+            (_, Some(base)) => base.header().window.stores().to_vec(),
+            (Origin::Creator(window), None) => window.stores().to_vec(),
+            (Origin::CapHolder, None) => {
+                return self.order().iter().copied().take(ASKED_WITHOUT_WINDOW).collect();
+            }
+        };
+        let beyond = self.order().iter().filter(|store| !known.contains(store));
+        known.iter().chain(beyond.take(STRAYS_ASKED)).copied().collect()
+    }
+
+    pub(super) fn mapped(&mut self, server: StoreId, state: SlotState) {
+        match &mut self.phase {
+            Phase::Mapping(mapping) => {
+                for named in mapping.answered(self.now, server, state) {
+                    self.query(named, Kind::Query, None);
+                }
+            }
+            // A late answer: the server may still be given shares that find no other home.
+            Phase::Preparing { .. } => {
+                self.servermap.failures.remove(&server);
+                self.servermap.answers.insert(server, state);
+            }
+            Phase::Idle
+            | Phase::BackingOff { .. }
+            | Phase::Journaling
+            | Phase::Committing { .. }
+            | Phase::Bringing { .. }
+            | Phase::Ended => {}
+        }
+    }
+
+    pub(super) fn map_failed(&mut self, server: StoreId, failure: Failure) {
+        self.trouble(server, During::Map, failure.clone());
+        if let Phase::Mapping(mapping) = &mut self.phase {
+            mapping.failed(self.now, server, failure);
+        }
+    }
+
+    /// Whether what has answered so far would do: a base can be chosen, and a quorum could be written.
+    pub(super) fn map_suffices(&self, mapping: &Mapping) -> bool {
+        let map = mapping.map();
+        match map.choose(&self.request.origin) {
+            Choice::Chosen { base, .. } => {
+                let usable = self.usable(&map.answers.keys().copied().collect());
+                self.quorum_size(&base).is_some_and(|quorum| usable.len() >= quorum)
+            }
+            Choice::Undecided(_) => false,
+        }
+    }
+
+    pub(super) fn maintain_mapping(&mut self) {
+        if self.cancelled {
+            return self.cancel();
+        }
+        let Phase::Mapping(mapping) = &self.phase else {
+            return;
+        };
+        if !mapping.is_over(self.now, self.map_suffices(mapping)) {
+            return;
+        }
+        let mut mapping = mapping.clone();
+        let late = mapping.pending().clone();
+        mapping.give_up(self.now);
+        self.servermap = mapping.into_map();
+        for server in late {
+            if let Some(failure) = self.servermap.failures.get(&server).cloned() {
+                self.trouble(server, During::Map, failure);
+            }
+        }
+        self.choose();
+    }
+
+    /// Chooses what this round builds on, or finds that there is nothing to build.
+    fn choose(&mut self) {
+        let evidence = self.servermap.evidence();
+        if let Some(version) = evidence.published_by(self.request.attempt) {
+            return self.published_before(&evidence, version);
+        }
+        match self.servermap.choose(&self.request.origin) {
+            Choice::Undecided(undecided) => self.undecided(undecided),
+            Choice::Chosen { base, .. } => self.build_on(base, &evidence),
+        }
+    }
+
+    fn build_on(&mut self, base: Base, evidence: &Evidence) {
+        if let Some(header) = base.header()
+            && let Some(ours) = evidence.carried_by(header.version(), self.request.attempt)
+        {
+            let bring = Box::new(Bring::plan(header, &self.servermap, self.order()));
+            self.phase = Phase::Bringing { bring, ours };
+            return;
+        }
+        let follows = match self.request.follows {
+            Follows::Whatever => true,
+            Follows::Version(version) => base.version() == Some(version),
+            Follows::Nothing => base == Base::Empty,
+        };
+        if !follows {
+            let newest = base.header().cloned();
+            return self.finish_unchanged(if self.built_once {
+                Outcome::UncoordinatedWrite { theirs: newest }
+            } else {
+                Outcome::Stale { now: newest }
+            });
+        }
+        self.built_once = true;
+        self.base = base;
+        self.prepare(evidence);
+    }
+
+    /// An earlier try of this submission is Published already.
+    fn published_before(&mut self, evidence: &Evidence, version: VersionId) {
+        let seen = evidence.seen(version);
+        self.landed = None;
+        self.publish_ended(Published {
+            header: seen.map(|seen| seen.header.clone()),
+            version,
+            placement: seen.map(super::super::base::Seen::placement).unwrap_or_default(),
+            missing: BTreeSet::new(),
+            repeated: true,
+        });
+    }
+
+    fn undecided(&mut self, undecided: Undecided) {
+        let unanswered = matches!(undecided, Undecided::NoMajority { .. });
+        let patience = if unanswered { ROUNDS_UNANSWERED_MAX } else { 2 * ROUNDS_UNANSWERED_MAX };
+        if self.rounds < patience {
+            return self.begin_anew();
+        }
+        match (unanswered, self.shortfall(&Base::Empty)) {
+            (true, Some(shortfall)) => self.finish_unchanged(Outcome::NotEnoughServers(shortfall)),
+            (true, None) | (false, _) => self.finish_unchanged(Outcome::Undecided(undecided)),
+        }
+    }
+
+    /// Of these servers, those that this publish has not given up.
+    pub(super) fn usable(&self, servers: &BTreeSet<StoreId>) -> Vec<StoreId> {
+        let usable = |store: &&StoreId| servers.contains(store) && !self.avoid.contains(store);
+        self.order().iter().filter(usable).copied().collect()
+    }
+
+    fn quorum_size(&self, base: &Base) -> Option<usize> {
+        let (window, shape) = match (base.header(), &self.request.origin) {
+            (Some(header), _) => (&header.header().window, Some(header.header().shape)),
+            (None, Origin::Creator(window)) => (window, None),
+            (None, Origin::CapHolder) => return None,
+        };
+        Some(window.quorum(self.request.shape.or(shape).unwrap_or_default()))
+    }
+
+    /// How far the servers that answered fall short of a quorum.
+    pub(super) fn shortfall(&self, base: &Base) -> Option<Shortfall> {
+        let window = match (base.header(), &self.request.origin) {
+            (Some(header), _) => &header.header().window,
+            (None, Origin::Creator(window)) => window,
+            (None, Origin::CapHolder) => {
+                let evidence = self.servermap.evidence();
+                let header = evidence.headers().next()?.clone();
+                return self.shortfall(&Base::Version(header));
+            }
+        };
+        let answered = self.servermap.answers.keys().copied().collect();
+        let usable = self.usable(&answered);
+        Some(Shortfall {
+            usable: usable.iter().filter(|store| window.contains(**store)).count(),
+            quorum: self.quorum_size(base)?,
+            window: window.stores().len(),
+        })
+    }
+
+    pub(super) fn maintain_bringing(&mut self) {
+        let Phase::Bringing { bring, ours } = &mut self.phase else {
+            return;
+        };
+        let ours = *ours;
+        if bring.is_quorum() {
+            let header = bring.header().clone();
+            let placement = bring.held().clone();
+            return self.brought_to_quorum(&header, ours, placement);
+        }
+        let sending = bring.send();
+        if sending.is_empty() && bring.is_idle() {
+            // Some server did not take it: somebody else got in between, or too few are left.
+            return self.begin_anew();
+        }
+        let bring = bring.clone();
+        self.send_bring(&bring, sending);
+    }
+
+    fn brought_to_quorum(
+        &mut self,
+        base: &tarn_proto::SignedHeader,
+        ours: VersionId,
+        placement: Placement,
+    ) {
+        debug_assert!(is_quorum(base.header().into(), &placement));
+        let is_base = base.version() == ours;
+        self.landed = None;
+        self.publish_ended(Published {
+            header: is_base.then(|| base.clone()),
+            version: ours,
+            placement: if is_base { placement } else { Placement::new() },
+            missing: BTreeSet::new(),
+            repeated: true,
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! Other writers: surprises that are none, surprises that are, promises to others.
+
+use tarn_proto::Refusal;
+
+use super::*;
+
+fn refused(lane: &PrepareLane, refusal: Refusal, state: SlotState) -> Event {
+    Event::Refused { message: lane.message, refusal, state: Some(state) }
+}
+
+#[test]
+fn an_older_version_found_on_a_server_is_adopted() {
+    // Server 2 was dead when the map was made and comes back with something older than the base.
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    let v2 = story.version(2, 2, Some(&v1));
+    let prepared = lanes(&story.mapped(|number| Some(holds(number, &[&v2]))));
+    let conflict = refused(&prepared[2], Refusal::Conflict, holds(2, &[&v1]));
+    let retest = Action::Retest {
+        message: MessageId(6),
+        server: store(2),
+        conversation: prepared[2].conversation,
+        tests: version_test(&v1, 2),
+    };
+    assert_eq!(story.step(conflict), [retest]);
+}
+
+#[test]
+fn the_base_itself_found_where_it_was_not_expected_is_adopted() {
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    let prepared = lanes(&story.mapped(|n| Some(if n < 2 { holds(n, &[&v1]) } else { empty(n) })));
+    let conflict = refused(&prepared[2], Refusal::Conflict, holds(2, &[&v1]));
+    let actions = story.step(conflict);
+    assert!(matches!(actions.as_slice(), [Action::Retest { server, .. }] if *server == store(2)));
+}
+
+#[test]
+fn a_newer_version_releases_everything_and_maps_again() {
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    let theirs = story.version(2, 9, Some(&v1));
+    let prepared = lanes(&story.mapped(|number| Some(holds(number, &[&v1]))));
+    let actions = story.step(refused(&prepared[0], Refusal::Conflict, holds(0, &[&theirs, &v1])));
+    assert_eq!(released(&actions), [0, 1, 2].into());
+    let next = story.next_round(actions, |number| Some(holds(number, &[&theirs])));
+    let [.., Action::Prepare { draft, .. }] = next.as_slice() else { panic!("{next:?}") };
+    assert_eq!(draft.predecessor, Some(theirs.version()), "an overwrite follows what is there");
+}
+
+#[test]
+fn a_conflict_after_the_callers_base_was_there_is_an_uncoordinated_write() {
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    story.publish.request.follows = Follows::Version(v1.version());
+    let theirs = story.version(2, 9, Some(&v1));
+    let prepared = lanes(&story.mapped(|number| Some(holds(number, &[&v1]))));
+    let conflict = refused(&prepared[0], Refusal::Conflict, holds(0, &[&theirs, &v1]));
+    let actions = story.step(conflict);
+    let ended = story.next_round(actions, |number| Some(holds(number, &[&theirs])));
+    assert_eq!(outcome(&ended), Outcome::UncoordinatedWrite { theirs: Some(theirs) });
+}
+
+#[test]
+fn a_base_that_is_not_the_newest_is_stale_at_once() {
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    let v2 = story.version(2, 9, Some(&v1));
+    story.publish.request.follows = Follows::Version(v1.version());
+    let ended = story.mapped(|number| Some(holds(number, &[&v2])));
+    assert_eq!(outcome(&ended), Outcome::Stale { now: Some(v2) });
+}
+
+#[test]
+fn a_base_that_changed_between_map_and_promise_is_not_committed_on() {
+    // The map says v1 everywhere. By the time the servers promise, two of three hold another's version.
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    let theirs = story.version(2, 9, Some(&v1));
+    let prepared = lanes(&story.mapped(|number| Some(holds(number, &[&v1]))));
+    story.encoded();
+    story.sealed(&prepared[0], holds(0, &[&theirs, &v1]));
+    story.sealed(&prepared[1], holds(1, &[&theirs, &v1]));
+    let decided = story.sealed(&prepared[2], holds(2, &[&v1]));
+    assert_eq!(released(&decided), [0, 1, 2].into());
+    assert!(!decided.iter().any(|action| matches!(action, Action::Journal { .. })));
+}
+
+#[test]
+fn a_busy_server_is_done_without_when_the_rest_are_a_quorum() {
+    let mut story = Story::on(3);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    story.encoded();
+    story.sealed(&prepared[0], empty(0));
+    story.sealed(&prepared[1], empty(1));
+    let busy = refused(&prepared[2], Refusal::Busy { wait_ms: 9_000 }, empty(2));
+    assert!(matches!(story.step(busy).as_slice(), [Action::Journal { .. }]));
+}
+
+#[test]
+fn without_a_quorum_everything_is_released_before_waiting() {
+    let mut story = Story::on(3);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    story.encoded();
+    story.sealed(&prepared[0], empty(0));
+    story.step(refused(&prepared[1], Refusal::Busy { wait_ms: 9_000 }, empty(1)));
+    let busy = refused(&prepared[2], Refusal::Busy { wait_ms: 9_000 }, empty(2));
+    let actions = story.step(busy);
+    assert_eq!(released(&actions), [0].into());
+    let Some(Action::WaitUntil { when, .. }) = actions.last() else { panic!("{actions:?}") };
+    assert!(when.0 <= 40, "full jitter below its bound, not the other's promise: {when}");
+    let next = story.next_round(actions, |number| Some(empty(number)));
+    assert_eq!(lanes(&next).len(), 3, "a busy server is not avoided");
+}
+
+#[test]
+fn endless_contention_ends() {
+    let mut story = Story::on(3);
+    let mut actions = story.mapped(|number| Some(empty(number)));
+    for _ in 1..16 {
+        let mut refusals = Vec::new();
+        for lane in lanes(&actions) {
+            let state = empty(lane.server.as_bytes()[0]);
+            refusals = story.step(refused(&lane, Refusal::Busy { wait_ms: 9 }, state));
+        }
+        actions = story.next_round(refusals, |number| Some(empty(number)));
+    }
+    let mut ended = Vec::new();
+    for lane in lanes(&actions) {
+        let state = empty(lane.server.as_bytes()[0]);
+        ended = story.step(refused(&lane, Refusal::Busy { wait_ms: 9 }, state));
+    }
+    let report = report(&ended);
+    assert_eq!((report.outcome, report.rounds), (Outcome::Contended, 16));
+}

@@ -1,0 +1,99 @@
+//! Ends that are neither a success nor another writer's doing.
+
+use super::*;
+use crate::base::Undecided;
+use crate::publish::event::SourceFailure;
+
+#[test]
+fn cancelled_before_the_commit_releases_everything() {
+    let mut story = Story::on(3);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    story.sealed(&prepared[0], empty(0));
+    let actions = story.step(Event::CancelRequested);
+    assert_eq!(released(&actions), [0, 1, 2].into());
+    assert_eq!(outcome(&actions), Outcome::Cancelled);
+    assert!(story.publish.is_over());
+}
+
+#[test]
+fn cancelled_after_the_commit_waits_for_what_was_sent() {
+    let mut story = Story::on(3);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    story.all_sealed(&prepared, empty);
+    let messages = commits(&story.step(Event::Journaled));
+    assert_eq!(story.step(Event::CancelRequested), []);
+    let mut ended = Vec::new();
+    for message in messages.values() {
+        ended = story.step(Event::Written { message: *message });
+    }
+    assert!(matches!(outcome(&ended), Outcome::Published(_)));
+}
+
+#[test]
+fn a_source_that_changes_ends_it_with_nothing_changed() {
+    let mut story = Story::on(3);
+    story.mapped(|number| Some(empty(number)));
+    let actions = story.step(Event::SourceFailed(SourceFailure::Changed));
+    assert_eq!(released(&actions), [0, 1, 2].into());
+    assert_eq!(outcome(&actions), Outcome::SourceChanged);
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_ends_it_before_any_commit() {
+    let mut story = Story::on(3);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    story.all_sealed(&prepared, empty);
+    let actions = story.step(Event::JournalFailed { cause: "disk full".to_owned() });
+    assert_eq!(released(&actions), [0, 1, 2].into());
+    assert_eq!(outcome(&actions), Outcome::Failed { cause: "disk full".to_owned() });
+}
+
+#[test]
+fn a_file_larger_than_a_table_can_describe_is_refused_before_anything_is_sent() {
+    let mut story = Story::of(3, |request| request.length = 1 << 50);
+    let ended = story.mapped(|number| Some(empty(number)));
+    assert!(matches!(outcome(&ended), Outcome::Failed { .. }));
+}
+
+#[test]
+fn a_cap_holder_who_finds_nothing_is_undecided() {
+    let mut story = Story::of(3, |request| request.origin = Origin::CapHolder);
+    let actions = story.mapped(|number| Some(empty(number)));
+    let report = story.until_it_ends(actions, |number| Some(empty(number)));
+    assert!(matches!(report.outcome, Outcome::Undecided(Undecided::NoHeader { .. })));
+}
+
+#[test]
+fn a_file_that_must_be_new_and_is_not_is_stale() {
+    let mut story = Story::of(3, |request| request.follows = Follows::Nothing);
+    let v1 = story.version(1, 1, None);
+    let ended = story.mapped(|number| Some(holds(number, &[&v1])));
+    assert_eq!(outcome(&ended), Outcome::Stale { now: Some(v1) });
+}
+
+#[test]
+fn an_encoding_pass_of_an_earlier_round_does_not_complete_this_one() {
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    story.mapped(|number| Some(holds(number, &[&v1])));
+    let stray = story.version(1, 7, None);
+    assert_eq!(story.step(Event::Encoded { header: stray }), []);
+    assert_eq!(story.publish.header, None);
+}
+
+#[test]
+fn answers_to_messages_that_were_given_up_are_ignored() {
+    let mut story = Story::on(3);
+    let message = MessageId(77);
+    assert!(story.step(Event::Started).len() > 1);
+    for event in [
+        Event::Mapped { message, state: empty(0) },
+        Event::Sealed { message, state: empty(0), promise: Millis(1) },
+        Event::Written { message },
+        Event::Failed { message, failure: dead() },
+        Event::Extended { message },
+        Event::Progressed { message },
+    ] {
+        assert_eq!(story.step(event), []);
+    }
+}

@@ -1,0 +1,105 @@
+//! Servers that are dead, full, slow or stalled.
+
+use tarn_proto::Refusal;
+
+use super::*;
+
+#[test]
+fn a_dead_servers_share_is_planned_elsewhere() {
+    let mut story = Story::on(4);
+    let prepared = lanes(&story.mapped(|number| (number != 2).then(|| empty(number))));
+    let placed: Vec<_> = prepared.iter().map(|lane| (lane.server, lane.shares.clone())).collect();
+    assert_eq!(
+        placed,
+        [(store(0), shares(&[0, 3])), (store(1), shares(&[1])), (store(3), shares(&[2])),]
+    );
+}
+
+#[test]
+fn a_share_that_loses_its_server_moves_to_one_that_has_none() {
+    let mut story = Story::of(5, |request| request.shape = Some(Shape::new(2, 2, 3).unwrap()));
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    assert_eq!(prepared.iter().map(|lane| lane.server).collect::<Vec<_>>(), [0, 1, 2].map(store));
+    let full = Event::Refused {
+        message: prepared[1].message,
+        refusal: Refusal::NoSpace,
+        state: Some(empty(1)),
+    };
+    let moved = lanes(&story.step(full));
+    assert_eq!((moved.len(), moved[0].server, &moved[0].shares), (1, store(3), &shares(&[1])));
+    // The next one fails too, and so on, until no server is left.
+    let moved = lanes(&story.step(Event::Failed { message: moved[0].message, failure: dead() }));
+    assert_eq!(moved[0].server, store(4));
+    let none = story.step(Event::Failed { message: moved[0].message, failure: dead() });
+    assert_eq!(none, []);
+}
+
+#[test]
+fn a_late_lane_is_not_waited_for_but_counts_when_it_seals_before_the_decision() {
+    let mut story = Story::of(5, |request| request.shape = Some(Shape::new(2, 2, 4).unwrap()));
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    let (header, _) = story.encoded();
+    story.now = 20;
+    for lane in &prepared[..3] {
+        story.sealed(lane, empty(lane.server.as_bytes()[0]));
+    }
+    let moved = lanes(&story.wait());
+    assert_eq!((story.now, moved[0].server), (500, store(4)), "its share goes to the spare");
+    story.sealed(&prepared[3], empty(3));
+    let decided = story.sealed(&moved[0], empty(4));
+    let mut placement: BTreeMap<_, _> = (0..4).map(|n| (store(n), shares(&[n]))).collect();
+    placement.insert(store(4), shares(&[3]));
+    assert_eq!(decided, [Action::Journal { header, placement }]);
+}
+
+#[test]
+fn a_lane_that_has_not_sealed_at_the_decision_is_released() {
+    let mut story = Story::on(3);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    story.encoded();
+    story.sealed(&prepared[0], empty(0));
+    story.sealed(&prepared[1], empty(1));
+    let decided = story.wait();
+    assert_eq!(released(&decided), [2].into());
+    let committing = story.step(Event::Journaled);
+    assert_eq!(commits(&committing).len(), 2);
+    // Its Sealed comes after all, and commits nothing.
+    assert_eq!(story.sealed(&prepared[2], empty(2)), []);
+}
+
+#[test]
+fn a_server_that_stalls_the_pass_is_dropped() {
+    let mut story = Story::on(3);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    let message = prepared[1].message;
+    assert_eq!(story.step(Event::Stalled { message, waited: Millis(1_999) }), []);
+    let dropped = story.step(Event::Stalled { message, waited: Millis(2_000) });
+    assert_eq!(released(&dropped), [1].into());
+    assert_eq!(story.publish.troubles[&store(1)].failure, Failure::Late(Millis(2_000)));
+}
+
+#[test]
+fn too_few_servers_end_it_with_nothing_changed() {
+    let mut story = Story::on(5);
+    let actions = story.mapped(|number| (number < 2).then(|| empty(number)));
+    let report = story.until_it_ends(actions, |number| (number < 2).then(|| empty(number)));
+    let Outcome::NotEnoughServers(shortfall) = report.outcome else { panic!("{report:?}") };
+    assert_eq!((shortfall.usable, shortfall.quorum, shortfall.window), (2, 3, 5));
+    assert_eq!(report.troubles.len(), 3);
+}
+
+#[test]
+fn a_round_that_falls_short_is_planned_anew_without_the_failed() {
+    // Three of four are needed; two die while they are being sent their shares.
+    let mut story = Story::on(4);
+    let prepared = lanes(&story.mapped(|number| Some(empty(number))));
+    story.encoded();
+    story.sealed(&prepared[0], empty(0));
+    story.sealed(&prepared[1], empty(1));
+    story.step(Event::Failed { message: prepared[2].message, failure: dead() });
+    let anew = story.step(Event::Failed { message: prepared[3].message, failure: dead() });
+    assert_eq!(released(&anew), [0, 1].into(), "nothing is left promised");
+    let ended = story.next_round(anew, |number| (number < 2).then(|| empty(number)));
+    // Only two are left, which is no majority: it asks again, a bounded number of times.
+    assert!(!ended.iter().any(|action| matches!(action, Action::Prepare { .. })));
+}
