@@ -1,1 +1,3 @@
 //! The tarn client: publishes mutable files to storage servers that nobody has to trust, and reads them back.
+
+pub mod transport;
