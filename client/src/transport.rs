@@ -24,6 +24,7 @@ use tarn_proto::{
 };
 use tonic::Status;
 use tonic::transport::Channel;
+use zeroize::Zeroizing;
 
 mod batch;
 pub mod conversation;
@@ -54,7 +55,7 @@ pub struct ServerClient {
 struct Identity {
     store: StoreId,
     address: String,
-    token: Option<String>,
+    token: Option<Zeroizing<String>>,
 }
 
 /// What a server says of itself.
@@ -88,7 +89,7 @@ impl ServerClient {
             identity: Arc::new(Identity {
                 store,
                 address,
-                token,
+                token: token.map(Zeroizing::new),
             }),
             storage,
         }
@@ -210,7 +211,10 @@ impl ServerClient {
     }
 
     fn token(&self) -> String {
-        self.identity.token.clone().unwrap_or_default()
+        self.identity
+            .token
+            .as_ref()
+            .map_or_else(String::new, |token| String::clone(token))
     }
 
     fn expected_store(&self, found: &[u8]) -> Result<StoreId, CallError> {

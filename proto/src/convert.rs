@@ -427,3 +427,6 @@ fn limit(what: &'static str, max: usize, got: usize) -> Result<(), ConvertError>
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
