@@ -7,7 +7,7 @@
 //!
 //! - [`ServerClient`]: the calls that ask ([`ServerClient::describe`], [`ServerClient::read_slot`], …)
 //! - [`read`]: tables, rows and blocks; [`cut`]: runs of blocks cut by a header's geometry
-//! - [`conversation`]: test-and-write; [`batch`]: blocks gathered into messages
+//! - [`conversation`]: test-and-write; `batch`: blocks gathered into messages
 //! - [`dial`]: how a connection is set up; [`error`]: what can go wrong
 
 use std::fmt;
