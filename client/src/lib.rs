@@ -21,3 +21,4 @@ pub mod publish;
 pub mod quorum;
 pub mod servermap;
 pub mod time;
+pub mod transport;

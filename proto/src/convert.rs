@@ -361,3 +361,6 @@ impl TryFrom<&wire::ReadRefused> for ReadRefusal {
 fn limit(what: &'static str, max: usize, got: usize) -> Result<(), ConvertError> {
     if got > max { Err(ConvertError::TooMany { what, max, got }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;
