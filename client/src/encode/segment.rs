@@ -1,6 +1,6 @@
 //! The codec of one segment, pure and synchronous: [`SegmentEncoder`] makes a row and n blocks of plaintext,
 //! [`SegmentDecoder`] makes plaintext of a row and any k verified blocks, [`BlockRepairer`] makes missing blocks of
-//! them without any key. Does not read sources or run threads.
+//! them without any key. Does not read sources or run threads: [`super::pass`] does.
 
 use bytes::Bytes;
 use tarn_proto::hash::Digest32;
