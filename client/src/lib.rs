@@ -22,3 +22,6 @@ pub mod quorum;
 pub mod servermap;
 pub mod time;
 pub mod transport;
+
+pub mod caps;
+pub mod encode;

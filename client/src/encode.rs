@@ -1,0 +1,31 @@
+//! Encoding: plaintext to encrypted, erasure-coded, hashed blocks, and back. Does not choose which share goes where,
+//! speak to servers or sign: it makes rows and blocks, and takes them apart.
+//!
+//! ```text
+//!            ┌ SegmentEncoder::encode ──────────────────────────────┐
+//! plaintext ─┤ salt ─ AES-256-CTR ─ pad ─ Reed-Solomon ─ block hash ├─▶ CodedSegment { row, blocks }
+//!            └──────────────────────────────────────────────────────┘
+//!            ┌ SegmentDecoder::decode ──────────────────────────────┐
+//! plaintext ◀┤ AES-256-CTR ─ all k hashes good? ─ Reed-Solomon      ├── Row, k × VerifiedBlock
+//!            └──────────────────────────────────────────────────────┘
+//! ```
+//!
+//! - [`segment`]: one segment, pure and synchronous: the two machines above, and the repairer, who has no key
+//! - [`block`]: verified bytes, a type that only a matching row makes
+//! - [`pass`]: reads a whole [`source`] once and feeds the lanes that carry its blocks to servers
+//! - [`spool`]: what came through a pipe, kept so that it can be read more than once
+//! - [`erasure`], [`cipher`], [`pool`]: what they stand on
+//! - [`cpu`]: whether this processor can run the coding library; ask before anything else here
+
+pub mod block;
+pub mod cipher;
+pub mod cpu;
+pub mod erasure;
+pub mod pass;
+pub mod pool;
+pub mod segment;
+pub mod source;
+pub mod spool;
+
+pub use block::VerifiedBlock;
+pub use segment::{BlockRepairer, CodedSegment, DecodeError, SegmentDecoder, SegmentEncoder};

@@ -1,0 +1,224 @@
+//! An encoding pass: reads a source once from the start, encodes it on blocking threads, and hands every lane the
+//! blocks of its shares. Does not know servers, and never drops a lane by itself: it reports who holds it up, and
+//! whoever decides drops that lane's receiver.
+//!
+//! ```text
+//!           read          encode, side by side        in order
+//! source ──────────▶ buffer ──┬──▶ segment ──┬──▶ check against the known table ──┬──▶ lane: shares 0, 7
+//!                             └──▶ segment ──┘                                    ├──▶ lane: share 1
+//!                                                                                 └──▶ lane: …
+//! ```
+//!
+//! Memory is bounded by the segments being encoded and those waiting in lanes, however long the source.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tarn_proto::Table;
+use tokio::task::spawn_blocking;
+
+use super::segment::{CodedSegment, SegmentBuffer, SegmentEncoder};
+use super::source::{Source, SourceReader};
+
+mod lane;
+
+pub use lane::{Blocked, LANE_PIECES, Lane, LaneId, LanePiece, REPORT_EVERY};
+
+/// Coded bytes that may be in the making at once; a segment larger than this is made alone.
+const IN_THE_MAKING_MAX: usize = 64 << 20;
+
+/// One reading of a source.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// What is read. Its length must be the one the encoder's geometry was made of.
+    pub source: Source,
+    /// What encodes it.
+    pub encoder: Arc<SegmentEncoder>,
+    /// Whether it was read before.
+    pub reading: Reading,
+}
+
+/// Which reading of a source it is.
+#[derive(Debug, Clone)]
+pub enum Reading {
+    /// The table is not known yet, so the pass goes on to the end even if nobody takes its blocks.
+    First,
+    /// For shares that found a new server: must reproduce this table's rows, and stops when no lane is left.
+    Again(Table),
+}
+
+/// Why a pass ended before its end. The lanes were closed; what they carried must not be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// What was read is not one state of the source: publish again.
+    #[error("the input changed while it was read: {0}")]
+    SourceChanged(SourceChange),
+    /// The source cannot be opened or read.
+    #[error("the input cannot be read")]
+    Read {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program is ending.
+    #[error("the program is stopping")]
+    Stopping,
+}
+
+/// How it was noticed that a source changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SourceChange {
+    /// It ended early.
+    #[error("it became shorter")]
+    Shorter,
+    /// It goes on past its length.
+    #[error("it became longer")]
+    Longer,
+    /// Somebody wrote to it in the meantime.
+    #[error("somebody wrote to it")]
+    Written,
+    /// A segment is not what it was when it was read before.
+    #[error("segment {segment} is not what it was")]
+    Content {
+        /// The segment.
+        segment: u32,
+    },
+}
+
+impl Pass {
+    /// Reads, encodes and hands out all segments in order, and returns the table. A lane whose receiver is dropped
+    /// is skipped from then on. While a lane does not take its piece, `report` is called about every
+    /// [`REPORT_EVERY`]. Needs a tokio runtime with time.
+    ///
+    /// Dropping the future closes all lanes; a read or encoding that has begun ends on its thread, unheard.
+    pub async fn run(
+        &self,
+        mut lanes: Vec<Lane>,
+        mut report: impl FnMut(Blocked),
+    ) -> Result<Table, PassError> {
+        let mut rows = Vec::new();
+        let mut segments = std::pin::pin!(self.segments().await?);
+        loop {
+            if let Reading::Again(table) = &self.reading
+                && lanes.is_empty()
+            {
+                return Ok(table.clone());
+            }
+            let Some(coded) = segments.try_next().await? else {
+                break;
+            };
+            self.reading.check(&coded)?;
+            lane::hand_out(&mut lanes, &coded, &mut report).await;
+            rows.push(coded.row);
+        }
+        Ok(Table::from_rows(self.encoder.geometry().n(), rows))
+    }
+
+    /// The source's segments, encoded, in order; a few are in the making at once.
+    async fn segments(
+        &self,
+    ) -> Result<impl Stream<Item = Result<CodedSegment, PassError>>, PassError> {
+        let (source, encoder) = (self.source.clone(), Arc::clone(&self.encoder));
+        let reader = blocking(move || SegmentReader::open(&source, encoder)).await?;
+        let buffers = stream::try_unfold(reader, |mut reader| {
+            blocking(move || Ok(reader.read_next()?.map(|buffer| (buffer, reader))))
+        });
+        let encoder = Arc::clone(&self.encoder);
+        Ok(buffers
+            .map_ok(move |buffer| {
+                let encoder = Arc::clone(&encoder);
+                blocking(move || Ok(encoder.encode_buffer(buffer)))
+            })
+            .try_buffered(self.side_by_side())
+            .fuse())
+    }
+
+    /// How many segments are encoded at once: one for every core, and one more so that none waits for the next.
+    fn side_by_side(&self) -> usize {
+        let geometry = self.encoder.geometry();
+        let segment = usize::from(geometry.n()) * geometry.block_length(0);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (IN_THE_MAKING_MAX / segment.max(1)).clamp(1, cores + 1)
+    }
+}
+
+impl Reading {
+    fn check(&self, coded: &CodedSegment) -> Result<(), PassError> {
+        let segment = coded.segment;
+        match self {
+            Self::Again(table) if table.row(segment).as_ref() != Some(&coded.row) => {
+                Err(PassError::SourceChanged(SourceChange::Content { segment }))
+            }
+            Self::First | Self::Again(_) => Ok(()),
+        }
+    }
+}
+
+/// Cuts a source into segments; blocks.
+struct SegmentReader {
+    source: SourceReader,
+    encoder: Arc<SegmentEncoder>,
+    next: u32,
+}
+
+impl SegmentReader {
+    fn open(source: &Source, encoder: Arc<SegmentEncoder>) -> Result<Self, PassError> {
+        Ok(Self {
+            source: source.open().map_err(read_failed)?,
+            encoder,
+            next: 0,
+        })
+    }
+
+    /// The next segment's plaintext; after the last one, looks whether the source ends there and was left alone.
+    fn read_next(&mut self) -> Result<Option<SegmentBuffer>, PassError> {
+        if self.next == self.encoder.geometry().segments() {
+            return self.check_end().map(|()| None);
+        }
+        let mut buffer = self.encoder.buffer(self.next);
+        self.next += 1;
+        match self.source.read_exact(buffer.plaintext_mut()) {
+            Ok(()) => Ok(Some(buffer)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(PassError::SourceChanged(SourceChange::Shorter))
+            }
+            Err(error) => Err(read_failed(error)),
+        }
+    }
+
+    fn check_end(&mut self) -> Result<(), PassError> {
+        let mut beyond = [0];
+        match self.source.read_exact(&mut beyond) {
+            Ok(()) => Err(PassError::SourceChanged(SourceChange::Longer)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                if self.source.unchanged().map_err(read_failed)? {
+                    Ok(())
+                } else {
+                    Err(PassError::SourceChanged(SourceChange::Written))
+                }
+            }
+            Err(error) => Err(read_failed(error)),
+        }
+    }
+}
+
+const fn read_failed(source: io::Error) -> PassError {
+    PassError::Read { source }
+}
+
+/// Runs work that blocks or computes, started at once, on a thread made for it.
+fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PassError> + Send + 'static,
+) -> impl Future<Output = Result<T, PassError>> + Send {
+    let job = spawn_blocking(work);
+    async {
+        match job.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(result) => result,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(_cancelled)) => Err(PassError::Stopping),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! A spool: what came through a pipe, kept in a file without a name so that it can be read more than once. It is
+//! gone with its last handle, also when the process is killed, and nobody else can open it. Does not encrypt: it
+//! lies in the folder the caller trusts with plaintext.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+/// Bytes moved at a time.
+const CHUNK: usize = 256 << 10;
+
+/// The spooled bytes. Clones share them; each reader has a place of its own.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    file: Arc<File>,
+    length: u64,
+}
+
+/// Why the input could not be spooled. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The input goes on past the limit.
+    #[error("the input is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The input cannot be read.
+    #[error("the input cannot be read")]
+    Read {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder for temporary files is full, or cannot be written.
+    #[error("the input cannot be kept in a temporary file")]
+    Write {
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Spool {
+    /// Takes all of `input`, at most `limit` bytes, into a temporary file in `folder`.
+    pub async fn fill(
+        mut input: impl AsyncRead + Unpin,
+        folder: &Path,
+        limit: u64,
+    ) -> Result<Self, SpoolError> {
+        let write_failed = |source| SpoolError::Write { source };
+        let folder = folder.to_owned();
+        let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder))
+            .await
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(write_failed)?;
+        let mut file = tokio::fs::File::from_std(file);
+        let mut chunk = vec![0; CHUNK];
+        let mut length = 0;
+        loop {
+            let count = input
+                .read(&mut chunk)
+                .await
+                .map_err(|source| SpoolError::Read { source })?;
+            if count == 0 {
+                break;
+            }
+            length += count as u64;
+            if length > limit {
+                return Err(SpoolError::TooLarge { limit });
+            }
+            file.write_all(&chunk[..count])
+                .await
+                .map_err(write_failed)?;
+        }
+        file.flush().await.map_err(write_failed)?;
+        Ok(Self {
+            file: Arc::new(file.into_std().await),
+            length,
+        })
+    }
+
+    /// How many bytes there are.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// A reader from the start.
+    pub fn reader(&self) -> SpoolReader {
+        SpoolReader {
+            file: Arc::clone(&self.file),
+            position: 0,
+        }
+    }
+}
+
+/// Reads a spool from the start.
+#[derive(Debug)]
+pub struct SpoolReader {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Read for SpoolReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_spool_is_read_more_than_once_and_leaves_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let input: Vec<u8> = (0..CHUNK + 5).map(|i| i.to_le_bytes()[0]).collect();
+        let spool = Spool::fill(input.as_slice(), folder.path(), input.len() as u64)
+            .await
+            .unwrap();
+        assert_eq!(spool.length(), input.len() as u64);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let (mut one, mut two) = (spool.reader(), spool.reader());
+        let mut read = Vec::new();
+        one.read_to_end(&mut read).unwrap();
+        assert_eq!(read, input);
+        read.clear();
+        two.read_to_end(&mut read).unwrap();
+        assert_eq!(read, input);
+    }
+
+    #[tokio::test]
+    async fn an_input_longer_than_the_limit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Spool::fill(&[0; 10][..], folder.path(), 10).await.is_ok());
+        assert!(matches!(
+            Spool::fill(&[0; 11][..], folder.path(), 10).await,
+            Err(SpoolError::TooLarge { limit: 10 })
+        ));
+        let missing = folder.path().join("missing");
+        assert!(matches!(
+            Spool::fill(&[0; 1][..], &missing, 10).await,
+            Err(SpoolError::Write { .. })
+        ));
+    }
+}
