@@ -279,8 +279,10 @@ fn open(folder: &Folder, id: ChunkId, at: u64, length: usize) -> Result<File, St
 }
 
 fn unreadable(error: io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => StoreError::Damaged,
-        _ => fault::io("reading a chunk", error),
+    use io::ErrorKind::{NotFound, UnexpectedEof};
+    if matches!(error.kind(), NotFound | UnexpectedEof) {
+        StoreError::Damaged
+    } else {
+        fault::io("reading a chunk", error)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{Builder, JoinHandle};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tarn_proto::StorageIndex;
 use tokio::sync::oneshot;
 
@@ -29,7 +29,7 @@ const GROUP_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) enum Message {
     /// Change a slot.
-    Replace(Replace),
+    Replace(Box<Replace>),
     /// Nobody holds this chunk any more.
     Released(ChunkId),
     /// Finish what came before, then end.
@@ -92,7 +92,7 @@ impl Committer {
     /// Queues a change. It happens whether or not anybody waits for its answer.
     pub(super) fn submit(&self, replace: Replace) {
         // A replace that comes back is dropped, and its answer with it: the waiting side sees that.
-        let _ = self.queue.send(Message::Replace(replace));
+        let _ = self.queue.send(Message::Replace(Box::new(replace)));
     }
 
     pub(super) fn standing(&self) -> &Arc<Standing> {
@@ -159,7 +159,7 @@ struct Waiting {
 impl Waiting {
     fn add(&mut self, message: Message) {
         match message {
-            Message::Replace(replace) => self.changes.push(replace),
+            Message::Replace(replace) => self.changes.push(*replace),
             Message::Released(id) => {
                 self.released.insert(id);
             }
@@ -326,7 +326,15 @@ fn apply(
     change: &Replace,
     folder: &Folder,
 ) -> Result<Applied, StoreError> {
-    let failed = |error| database("changing a slot", error);
+    let failed = |error: rusqlite::Error| {
+        // Rows and indices that contradict each other: no manifest of ours breaks a constraint by itself.
+        if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
+            tracing::error!(slot = %change.slot, %error, "the database is damaged");
+            StoreError::Damaged
+        } else {
+            database("changing a slot", error)
+        }
+    };
     let old = tables::load(connection, change.slot).map_err(failed)?;
     if old.as_ref().map(|old| old.revision) != change.expected {
         return Err(StoreError::Changed);

@@ -2,13 +2,17 @@
 
 use std::io;
 
+use rusqlite::ffi;
+
 use crate::store::StoreError;
 
 /// An error of the operating system.
 pub(super) fn io(operation: &'static str, source: io::Error) -> StoreError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace,
-        _ => StoreError::Io { operation, source },
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    if matches!(source.kind(), StorageFull | QuotaExceeded) {
+        StoreError::NoSpace
+    } else {
+        StoreError::Io { operation, source }
     }
 }
 
@@ -40,15 +44,15 @@ pub(super) fn again(error: &StoreError) -> StoreError {
             operation,
             source: io::Error::new(source.kind(), source.to_string()),
         },
-        StoreError::Database { operation, source } => match source.sqlite_error() {
-            Some(code) => StoreError::Database {
-                operation,
-                source: rusqlite::Error::SqliteFailure(*code, Some(source.to_string())),
-            },
-            None => StoreError::Io {
-                operation,
-                source: io::Error::other(source.to_string()),
-            },
+        StoreError::Database { operation, source } => StoreError::Database {
+            operation,
+            source: rusqlite::Error::SqliteFailure(
+                source
+                    .sqlite_error()
+                    .copied()
+                    .unwrap_or(ffi::Error::new(ffi::SQLITE_ERROR)),
+                Some(source.to_string()),
+            ),
         },
         StoreError::Unusable { reason } => StoreError::Unusable {
             reason: reason.clone(),
