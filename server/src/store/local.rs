@@ -1,0 +1,346 @@
+//! The local engine: manifests as rows in SQLite, chunks as files, all in one folder on one disk. Knows no rule of
+//! slots, and trusts nothing it reads back.
+//!
+//! ```text
+//! folder/               owner only
+//!   lock                held while the store is open
+//!   slots.sqlite        the store id, and every slot's manifest
+//!   staging/            chunks being written; emptied when the store is opened
+//!   chunks/             finished chunks, named by their ids
+//! ```
+//!
+//! ```text
+//!  replace ──▶ queue ──▶ committer thread: one durable transaction for all that wait ──▶ answers
+//!                             │ chunks no manifest names and nobody holds
+//!                             ▼
+//!                        sweeper thread: removes files
+//!  load ────▶ blocking thread, a read connection
+//!  chunk, read ──▶ blocking threads
+//! ```
+//!
+//! A chunk is written under `staging/`, synced, moved to `chunks/`, the folder synced; only then can a manifest name
+//! it. It is deleted only after the manifest that dropped it is durable and no pin or read holds it.
+
+mod chunks;
+mod committer;
+mod fault;
+mod folder;
+mod holds;
+mod readers;
+pub mod rows;
+mod schema;
+mod sweeper;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use rand::Rng;
+use rusqlite::Connection;
+use tarn_proto::{StorageIndex, StoreId};
+use tokio::sync::oneshot;
+
+use self::chunks::Chunks;
+pub use self::chunks::LocalChunk;
+use self::committer::{Committer, Replace};
+use self::fault::blocking;
+use self::folder::{Folder, FolderLock};
+use self::holds::Holds;
+use self::readers::Readers;
+use self::rows::{ManifestRows, RowError};
+use self::schema::Found;
+use self::sweeper::Sweeper;
+use crate::manifest::{Content, Manifest};
+use crate::store::{Revision, Space, Store, StoreError};
+
+/// A store in a folder. One at a time has it open. Dropping it ends its threads when all that was queued is done,
+/// which waits for the disk.
+pub struct LocalStore {
+    id: StoreId,
+    folder: Folder,
+    reserve_bytes: u64,
+    readers: Arc<Readers>,
+    chunks: Arc<Chunks>,
+    // Fields are dropped in this order: the committer feeds the sweeper, and both need the folder.
+    committer: Committer,
+    _sweeper: Sweeper,
+    _lock: FolderLock,
+}
+
+/// Why a folder was not made a store. Nothing was changed, or the same call may be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// Open it instead.
+    #[error("{folder} is a store already")]
+    AlreadyInitialised {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Choose another folder, or move away what is in it.
+    #[error("{folder} holds files that are not a store's")]
+    NotEmpty {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Another process is at work there.
+    #[error("{folder} is in use by another process")]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The disk or database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a store was not opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Initialise it first, or look for the right folder.
+    #[error("{folder} is not a store: initialise it first")]
+    NotInitialised {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// End the other process first.
+    #[error("{folder} is in use by another process")]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The disk or database failed, or the store cannot be used by this version.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LocalStore {
+    /// Makes an empty or missing folder a store, and draws its id. Waits for the disk.
+    pub fn init(path: &Path, rng: &mut (impl Rng + ?Sized)) -> Result<StoreId, InitError> {
+        let folder = Folder::at(path);
+        let failed = |error| fault::io("making the store's folder", error);
+        let whose = || path.to_path_buf();
+        if !folder.is_unused().map_err(failed)? {
+            // A store in use has chunks, or files of SQLite's: only the database tells what it is.
+            return Err(match inspect(&folder)? {
+                Found::Store => InitError::AlreadyInitialised { folder: whose() },
+                Found::Empty => InitError::NotEmpty { folder: whose() },
+            });
+        }
+        folder.lay_out().map_err(failed)?;
+        let _lock = folder
+            .lock()
+            .map_err(failed)?
+            .ok_or_else(|| InitError::InUse { folder: whose() })?;
+        if inspect(&folder)? == Found::Store {
+            return Err(InitError::AlreadyInitialised { folder: whose() });
+        }
+        folder.sync().map_err(failed)?;
+        let id = draw_id(rng);
+        schema::create(&folder.database(), id)?;
+        Ok(id)
+    }
+
+    /// Opens a store, and removes what an earlier process left unfinished. `reserve_bytes` of the disk are never
+    /// offered to anybody; `rng` draws the ids of chunks. Waits for the disk.
+    pub fn open(
+        path: &Path,
+        reserve_bytes: u64,
+        rng: impl Rng + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let (folder, lock) = take(path)?;
+        let failed = |error| fault::io("opening the store's folder", error);
+        folder.lay_out().map_err(failed)?;
+        let connection = schema::open_writer(&folder.database())?;
+        let id = schema::read_id(&connection)?;
+        clean(&folder, &connection)?;
+
+        let sweeper = Sweeper::start().map_err(failed)?;
+        let (queue, inbox) = channel();
+        let holds = Arc::new(Holds::new(queue.clone()));
+        let committer = Committer::start(
+            connection,
+            folder.clone(),
+            queue,
+            inbox,
+            Arc::clone(&holds),
+            sweeper.bin(),
+        )
+        .map_err(failed)?;
+        Ok(Self {
+            id,
+            reserve_bytes,
+            readers: Arc::new(Readers::of(folder.database())),
+            chunks: Arc::new(Chunks {
+                folder: folder.clone(),
+                holds,
+                bin: sweeper.bin(),
+                rng: Mutex::new(Box::new(rng)),
+            }),
+            folder,
+            committer,
+            _sweeper: sweeper,
+            _lock: lock,
+        })
+    }
+
+    /// Gives a store another id: for a folder restored from a copy, which is not the member that the copy was made
+    /// of. Waits for the disk.
+    pub fn draw_new_id(path: &Path, rng: &mut (impl Rng + ?Sized)) -> Result<StoreId, OpenError> {
+        let (folder, _lock) = take(path)?;
+        let id = draw_id(rng);
+        schema::write_id(&folder.database(), id)?;
+        Ok(id)
+    }
+
+    /// How many durable transactions there were since the store was opened.
+    pub fn transactions(&self) -> u64 {
+        self.committer.standing().transactions()
+    }
+}
+
+impl Store for LocalStore {
+    type Chunk = LocalChunk;
+
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
+    async fn space(&self) -> Result<Space, StoreError> {
+        let (path, reserve) = (self.folder.path().to_path_buf(), self.reserve_bytes);
+        blocking(move || {
+            let disk = rustix::fs::statvfs(&path)
+                .map_err(|error| fault::io("asking for free space", error.into()))?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            Ok(Space {
+                free_bytes: free.saturating_sub(reserve),
+            })
+        })
+        .await
+    }
+
+    async fn load(&self, slot: StorageIndex) -> Result<Option<(Manifest, Revision)>, StoreError> {
+        let readers = Arc::clone(&self.readers);
+        let standing = Arc::clone(self.committer.standing());
+        blocking(move || {
+            let stored = readers.load(slot)?;
+            // Asked last: what was read before a commit came into doubt must not be told after.
+            standing.check()?;
+            let Some(stored) = stored else {
+                return Ok(None);
+            };
+            match stored.rows.parse(slot) {
+                Ok(manifest) => Ok(Some((manifest, stored.revision))),
+                Err(error) => {
+                    tracing::warn!(%slot, %error, "a slot's manifest is damaged");
+                    Err(StoreError::Damaged)
+                }
+            }
+        })
+        .await
+    }
+
+    async fn replace(
+        &self,
+        slot: StorageIndex,
+        expected: Option<Revision>,
+        manifest: Manifest,
+    ) -> Result<Revision, StoreError> {
+        let rows = ManifestRows::of(slot, &manifest).map_err(unfit)?;
+        let (answer, answered) = oneshot::channel();
+        self.committer.submit(Replace {
+            slot,
+            expected,
+            rows,
+            answer,
+        });
+        answered.await.unwrap_or_else(|_| {
+            Err(StoreError::Io {
+                operation: "handing a change to the committer",
+                source: std::io::Error::other("it has ended"),
+            })
+        })
+    }
+
+    async fn chunk(&self) -> Result<LocalChunk, StoreError> {
+        let chunks = Arc::clone(&self.chunks);
+        blocking(move || chunks.begin()).await
+    }
+
+    async fn read(
+        &self,
+        content: &Content,
+        offset: u64,
+        length: usize,
+    ) -> Result<Bytes, StoreError> {
+        self.chunks.read(content, offset, length).await
+    }
+}
+
+/// Locks the folder of a store of our format.
+fn take(path: &Path) -> Result<(Folder, FolderLock), OpenError> {
+    let folder = Folder::at(path);
+    let whose = || path.to_path_buf();
+    if inspect(&folder)? == Found::Empty {
+        return Err(OpenError::NotInitialised { folder: whose() });
+    }
+    let lock = folder
+        .lock()
+        .map_err(|error| fault::io("locking the store's folder", error))?
+        .ok_or_else(|| OpenError::InUse { folder: whose() })?;
+    Ok((folder, lock))
+}
+
+fn inspect(folder: &Folder) -> Result<Found, StoreError> {
+    if folder.database().exists() {
+        schema::inspect(&folder.database())
+    } else {
+        Ok(Found::Empty)
+    }
+}
+
+/// Removes unfinished chunks and those that no manifest names.
+fn clean(folder: &Folder, connection: &Connection) -> Result<(), StoreError> {
+    let failed = |error| fault::io("cleaning the store's folder", error);
+    let staged = folder.list_staged().map_err(failed)?;
+    for path in &staged {
+        folder::remove_file(path).map_err(failed)?;
+    }
+    let named = match tables::named_chunks(connection) {
+        Ok(named) => named,
+        Err(error) => {
+            tracing::error!(%error, "the database is damaged: chunks nobody names are kept");
+            return Ok(());
+        }
+    };
+    let mut orphans = folder.list_chunks().map_err(failed)?;
+    orphans.retain(|id| !named.contains(id));
+    for id in &orphans {
+        folder::remove_file(&folder.chunk(*id)).map_err(failed)?;
+    }
+    let (staged, orphans) = (staged.len(), orphans.len());
+    tracing::info!(
+        staged,
+        orphans,
+        named = named.len(),
+        "removed unfinished chunks"
+    );
+    Ok(())
+}
+
+fn draw_id(rng: &mut (impl Rng + ?Sized)) -> StoreId {
+    let mut bytes = [0; StoreId::WIDTH];
+    rng.fill_bytes(&mut bytes);
+    StoreId::new(bytes)
+}
+
+/// A manifest that no slot could have: whoever made it is at fault.
+fn unfit(error: RowError) -> StoreError {
+    StoreError::Io {
+        operation: "storing a manifest",
+        source: std::io::Error::new(std::io::ErrorKind::InvalidInput, error),
+    }
+}

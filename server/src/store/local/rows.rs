@@ -1,0 +1,424 @@
+//! A manifest as the rows it is stored in. Pure: rows in, a checked [`Manifest`] out, and back. Does not know SQL.
+//!
+//! Rows come from a disk and may hold anything. [`ManifestRows::parse`] verifies every header and certificate again,
+//! so that a manifest in hand is as trustworthy as one that came over the wire.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tarn_proto::header::SignedHeaderError;
+use tarn_proto::ids::IdError;
+use tarn_proto::signing::SigningError;
+use tarn_proto::{
+    AttemptId, Certificate, ConversationId, HistoryEntry, Origin, SequenceNumber, ShareHealth,
+    ShareNumber, Signature, SignedHeader, StorageIndex, VerifyKey, VersionId,
+};
+
+use crate::manifest::{
+    ChunkId, Content, Extent, HistoryRecord, INLINE_MAX, Manifest, StoredGeneration, StoredShare,
+};
+
+/// The `share` of an extent that belongs to the version's table.
+pub const TABLE: i64 = -1;
+
+/// All rows of one slot, in stored order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ManifestRows {
+    /// The floor.
+    pub floor: Option<HeaderRow>,
+    /// The generations, newest first.
+    pub generations: Vec<GenerationRow>,
+    /// The certificates.
+    pub certificates: Vec<CertificateRow>,
+    /// The history, ascending.
+    pub history: Vec<HistoryRow>,
+}
+
+/// A signed header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderRow {
+    /// The signed bytes.
+    pub header: Bytes,
+    /// The file's key.
+    pub verify_key: Bytes,
+    /// The signature.
+    pub signature: Bytes,
+}
+
+/// A generation with the rows below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerationRow {
+    /// The version.
+    pub header: HeaderRow,
+    /// The conversation that committed it; none if it was brought.
+    pub conversation: Option<Bytes>,
+    /// The shares held, ascending.
+    pub shares: Vec<ShareRow>,
+    /// The extents, ascending by share, then in order.
+    pub extents: Vec<ExtentRow>,
+}
+
+/// A share held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareRow {
+    /// Its number.
+    pub share: i64,
+    /// 0: whole, 1: damaged.
+    pub health: i64,
+}
+
+/// An extent of a share or table: either `inline`, or all of `chunk`, `start` and `length`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtentRow {
+    /// The share, or [`TABLE`].
+    pub share: i64,
+    /// The chunk's id, 16 bytes, big-endian.
+    pub chunk: Option<Bytes>,
+    /// Where the extent begins in the chunk, in bytes.
+    pub start: Option<i64>,
+    /// How many bytes of the chunk.
+    pub length: Option<i64>,
+    /// The bytes themselves.
+    pub inline: Option<Bytes>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRow {
+    /// The version's place.
+    pub sequence_number: i64,
+    /// The version.
+    pub version: Bytes,
+    /// The file's key.
+    pub verify_key: Bytes,
+    /// The signature.
+    pub signature: Bytes,
+}
+
+/// A record of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The submission.
+    pub attempt: Bytes,
+    /// The version.
+    pub version: Bytes,
+    /// What it was built on.
+    pub predecessor: Option<Bytes>,
+    /// Its place.
+    pub sequence_number: i64,
+    /// When, in seconds since the Unix epoch.
+    pub committed_at: i64,
+}
+
+/// Why rows are not a manifest, or a manifest cannot become rows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// A header does not verify.
+    #[error(transparent)]
+    Header(#[from] SignedHeaderError),
+    /// A key or certificate does not verify.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// An id is malformed.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// A number does not fit its field.
+    #[error("{field} {got} is out of range")]
+    Range {
+        /// Which field.
+        field: &'static str,
+        /// The number.
+        got: i128,
+    },
+    /// A share stands twice, does not exist in its version, or has extents but no row.
+    #[error("share {0} is repeated, missing or beyond its version")]
+    Share(i64),
+    /// An extent is neither inline nor in a chunk, or is both, or is too long to be inline.
+    #[error("an extent is neither inline nor in a chunk")]
+    Extent,
+}
+
+impl ManifestRows {
+    /// The rows of a slot's manifest. Refuses what [`ManifestRows::parse`] would not give back.
+    pub fn of(slot: StorageIndex, manifest: &Manifest) -> Result<Self, RowError> {
+        let floor = manifest.floor.as_ref();
+        let generations = manifest.generations.iter();
+        let certificates = manifest.certificates.iter();
+        Ok(Self {
+            floor: floor.map(|floor| HeaderRow::of(slot, floor)).transpose()?,
+            generations: generations
+                .map(|generation| GenerationRow::of(slot, generation))
+                .collect::<Result<_, _>>()?,
+            certificates: certificates
+                .map(|certificate| CertificateRow::of(slot, certificate))
+                .collect::<Result<_, _>>()?,
+            history: manifest
+                .history
+                .iter()
+                .map(HistoryRow::of)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Checks the rows of a slot, signatures included.
+    pub fn parse(self, slot: StorageIndex) -> Result<Manifest, RowError> {
+        let mut generations = Vec::with_capacity(self.generations.len());
+        let mut floor = None;
+        for row in self.generations {
+            let is_floor = self.floor.as_ref() == Some(&row.header);
+            let generation = row.parse(slot)?;
+            if is_floor {
+                floor = Some(generation.header.clone());
+            }
+            generations.push(generation);
+        }
+        if floor.is_none() {
+            floor = self.floor.map(|row| row.parse(slot)).transpose()?;
+        }
+        Ok(Manifest {
+            floor,
+            generations,
+            certificates: self
+                .certificates
+                .iter()
+                .map(|row| row.parse(slot))
+                .collect::<Result<_, _>>()?,
+            history: self
+                .history
+                .iter()
+                .map(HistoryRow::parse)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The ids in the chunk column, well-formed ones only.
+    pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
+        let extents = self.generations.iter().flat_map(|row| &row.extents);
+        extents.filter_map(|row| chunk_id(row.chunk.as_deref()?))
+    }
+}
+
+impl HeaderRow {
+    fn of(slot: StorageIndex, signed: &SignedHeader) -> Result<Self, RowError> {
+        if signed.header().storage_index != slot {
+            return Err(SigningError::OtherFile.into());
+        }
+        Ok(Self {
+            header: signed.bytes().clone(),
+            verify_key: Bytes::copy_from_slice(signed.verify_key().as_bytes()),
+            signature: Bytes::copy_from_slice(signed.signature().as_bytes()),
+        })
+    }
+
+    fn parse(self, slot: StorageIndex) -> Result<SignedHeader, RowError> {
+        let verify_key = VerifyKey::parse(&self.verify_key)?;
+        let signature = Signature::try_from(self.signature.as_ref())?;
+        let signed = SignedHeader::verify(slot, self.header, verify_key, signature)?;
+        Ok(signed)
+    }
+}
+
+impl GenerationRow {
+    fn of(slot: StorageIndex, generation: &StoredGeneration) -> Result<Self, RowError> {
+        let mut shares = Vec::with_capacity(generation.shares.len());
+        let mut extents = Vec::new();
+        push_extents(&mut extents, TABLE, &generation.table)?;
+        for (share, stored) in &generation.shares {
+            let number = i64::from(share.get());
+            if share.get() >= generation.header.header().shape.n() {
+                return Err(RowError::Share(number));
+            }
+            let health = match stored.health {
+                ShareHealth::Whole => 0,
+                ShareHealth::Damaged => 1,
+            };
+            shares.push(ShareRow {
+                share: number,
+                health,
+            });
+            push_extents(&mut extents, number, &stored.content)?;
+        }
+        Ok(Self {
+            header: HeaderRow::of(slot, &generation.header)?,
+            conversation: match generation.origin {
+                Origin::Committed(id) => Some(Bytes::copy_from_slice(id.as_bytes())),
+                Origin::Brought => None,
+            },
+            shares,
+            extents,
+        })
+    }
+
+    fn parse(self, slot: StorageIndex) -> Result<StoredGeneration, RowError> {
+        let header = self.header.parse(slot)?;
+        let n = header.header().shape.n();
+        let mut shares = BTreeMap::new();
+        for row in &self.shares {
+            let share = u32::try_from(row.share)
+                .ok()
+                .and_then(|number| ShareNumber::try_from(number).ok())
+                .filter(|share| share.get() < n)
+                .ok_or(RowError::Share(row.share))?;
+            let stored = StoredShare {
+                health: row.health()?,
+                content: Content::default(),
+            };
+            if shares.insert(share, stored).is_some() {
+                return Err(RowError::Share(row.share));
+            }
+        }
+        let mut table = Content::default();
+        for row in self.extents {
+            let number = row.share;
+            let content = match u8::try_from(number).ok().and_then(ShareNumber::new) {
+                None if number == TABLE => &mut table,
+                None => return Err(RowError::Share(number)),
+                Some(share) => match shares.get_mut(&share) {
+                    Some(stored) => &mut stored.content,
+                    None => return Err(RowError::Share(number)),
+                },
+            };
+            content.0.push(row.parse()?);
+        }
+        Ok(StoredGeneration {
+            header,
+            origin: match self.conversation {
+                None => Origin::Brought,
+                Some(id) => Origin::Committed(ConversationId::try_from(id.as_ref())?),
+            },
+            table,
+            shares,
+        })
+    }
+}
+
+impl ShareRow {
+    fn health(self) -> Result<ShareHealth, RowError> {
+        match self.health {
+            0 => Ok(ShareHealth::Whole),
+            1 => Ok(ShareHealth::Damaged),
+            other => Err(RowError::Range {
+                field: "health",
+                got: other.into(),
+            }),
+        }
+    }
+}
+
+fn push_extents(rows: &mut Vec<ExtentRow>, share: i64, content: &Content) -> Result<(), RowError> {
+    for extent in &content.0 {
+        let row = match extent {
+            Extent::Inline(bytes) => ExtentRow {
+                share,
+                chunk: None,
+                start: None,
+                length: None,
+                inline: Some(bytes.clone()),
+            },
+            Extent::Chunk { id, offset, length } => ExtentRow {
+                share,
+                chunk: Some(Bytes::copy_from_slice(&id.0.to_be_bytes())),
+                start: Some(narrow("extent start", *offset)?),
+                length: Some(narrow("extent length", *length)?),
+                inline: None,
+            },
+        };
+        row.clone().parse()?;
+        rows.push(row);
+    }
+    Ok(())
+}
+
+impl ExtentRow {
+    fn parse(self) -> Result<Extent, RowError> {
+        match (self.inline, self.chunk, self.start, self.length) {
+            (Some(bytes), None, None, None) if bytes.len() <= INLINE_MAX => {
+                Ok(Extent::Inline(bytes))
+            }
+            (None, Some(chunk), Some(start), Some(length)) => {
+                let (offset, length) = (
+                    widen("extent start", start)?,
+                    widen("extent length", length)?,
+                );
+                let id = chunk_id(&chunk).ok_or(RowError::Extent)?;
+                // Both are below 2^63, so that their sum is a u64; the end must be one a file can have.
+                narrow("extent end", offset + length)?;
+                Ok(Extent::Chunk { id, offset, length })
+            }
+            _ => Err(RowError::Extent),
+        }
+    }
+}
+
+impl CertificateRow {
+    fn of(slot: StorageIndex, certificate: &Certificate) -> Result<Self, RowError> {
+        if certificate.verify_key().storage_index() != slot {
+            return Err(SigningError::OtherFile.into());
+        }
+        Ok(Self {
+            sequence_number: narrow("sequence number", certificate.sequence_number().get())?,
+            version: Bytes::copy_from_slice(certificate.version().as_bytes()),
+            verify_key: Bytes::copy_from_slice(certificate.verify_key().as_bytes()),
+            signature: Bytes::copy_from_slice(certificate.signature().as_bytes()),
+        })
+    }
+
+    fn parse(&self, slot: StorageIndex) -> Result<Certificate, RowError> {
+        Ok(Certificate::verify(
+            slot,
+            SequenceNumber::try_from(widen("sequence number", self.sequence_number)?)?,
+            VersionId::try_from(self.version.as_ref())?,
+            VerifyKey::parse(&self.verify_key)?,
+            Signature::try_from(self.signature.as_ref())?,
+        )?)
+    }
+}
+
+impl HistoryRow {
+    fn of(record: &HistoryRecord) -> Result<Self, RowError> {
+        let entry = &record.entry;
+        let predecessor = entry.predecessor;
+        Ok(Self {
+            attempt: Bytes::copy_from_slice(entry.attempt.as_bytes()),
+            version: Bytes::copy_from_slice(entry.version.as_bytes()),
+            predecessor: predecessor.map(|id| Bytes::copy_from_slice(id.as_bytes())),
+            sequence_number: narrow("sequence number", entry.sequence_number.get())?,
+            committed_at: narrow("commit time", record.committed_at)?,
+        })
+    }
+
+    fn parse(&self) -> Result<HistoryRecord, RowError> {
+        let predecessor = self.predecessor.as_deref();
+        Ok(HistoryRecord {
+            entry: HistoryEntry {
+                attempt: AttemptId::try_from(self.attempt.as_ref())?,
+                version: VersionId::try_from(self.version.as_ref())?,
+                predecessor: predecessor.map(VersionId::try_from).transpose()?,
+                sequence_number: SequenceNumber::try_from(widen(
+                    "sequence number",
+                    self.sequence_number,
+                )?)?,
+            },
+            committed_at: widen("commit time", self.committed_at)?,
+        })
+    }
+}
+
+fn chunk_id(bytes: &[u8]) -> Option<ChunkId> {
+    bytes.try_into().ok().map(u128::from_be_bytes).map(ChunkId)
+}
+
+/// SQLite's integers are signed.
+fn narrow(field: &'static str, number: u64) -> Result<i64, RowError> {
+    i64::try_from(number).map_err(|_| RowError::Range {
+        field,
+        got: number.into(),
+    })
+}
+
+fn widen(field: &'static str, number: i64) -> Result<u64, RowError> {
+    u64::try_from(number).map_err(|_| RowError::Range {
+        field,
+        got: number.into(),
+    })
+}

@@ -1,0 +1,440 @@
+//! Rows in and out of SQLite. Writes only what changed; checks nothing but column types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tarn_proto::StorageIndex;
+
+use super::rows::{
+    CertificateRow, ExtentRow, GenerationRow, HeaderRow, HistoryRow, ManifestRows, ShareRow,
+};
+use crate::manifest::ChunkId;
+use crate::store::Revision;
+
+/// A slot as it is stored.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) revision: Revision,
+    pub(super) rows: ManifestRows,
+    slot: i64,
+    /// The row ids of `rows.generations`.
+    generations: Vec<i64>,
+    /// The positions of `rows.history`.
+    history: Vec<i64>,
+}
+
+/// Reads all rows of a slot. The caller sees to it that one transaction spans the reading.
+pub(super) fn load(
+    connection: &Connection,
+    slot: StorageIndex,
+) -> rusqlite::Result<Option<Stored>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT slot, revision, floor_header, floor_verify_key, floor_signature
+             FROM slots WHERE storage_index = ?1",
+        )?
+        .query_row([slot.as_bytes()], |row| {
+            Ok((row.get(0)?, revision(row, 1)?, read_floor(row)?))
+        })
+        .optional()?;
+    let Some((slot, revision, floor)) = found else {
+        return Ok(None);
+    };
+    let (generations, generation_rows) = read_generations(connection, slot)?;
+    let (history, history_rows) = read_history(connection, slot)?;
+    Ok(Some(Stored {
+        revision,
+        rows: ManifestRows {
+            floor,
+            generations: generation_rows,
+            certificates: read_certificates(connection, slot)?,
+            history: history_rows,
+        },
+        slot,
+        generations,
+        history,
+    }))
+}
+
+/// Makes `new` the rows of a slot, given those stored now.
+pub(super) fn write(
+    connection: &Connection,
+    slot: StorageIndex,
+    old: Option<&Stored>,
+    new: &ManifestRows,
+) -> rusqlite::Result<Revision> {
+    let old = match old {
+        Some(old) => old,
+        None => &insert_slot(connection, slot)?,
+    };
+    let revision = old
+        .revision
+        .0
+        .checked_add(1)
+        .and_then(|next| i64::try_from(next).ok())
+        .ok_or(rusqlite::Error::IntegralValueOutOfRange(1, i64::MAX))?;
+    let floor = new.floor.as_ref();
+    connection
+        .prepare_cached(
+            "UPDATE slots SET revision = ?2, floor_header = ?3, floor_verify_key = ?4,
+             floor_signature = ?5 WHERE slot = ?1",
+        )?
+        .execute(params![
+            old.slot,
+            revision,
+            floor.map(|row| row.header.as_ref()),
+            floor.map(|row| row.verify_key.as_ref()),
+            floor.map(|row| row.signature.as_ref()),
+        ])?;
+    write_generations(connection, old, &new.generations)?;
+    if old.rows.certificates != new.certificates {
+        write_certificates(connection, old.slot, &new.certificates)?;
+    }
+    write_history(connection, old, &new.history)?;
+    Ok(Revision(old.revision.0 + 1))
+}
+
+/// Whether some manifest names the chunk.
+pub(super) fn is_named(connection: &Connection, id: ChunkId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM extents WHERE chunk = ?1)")?
+        .query_row([id.0.to_be_bytes()], |row| row.get(0))
+}
+
+/// All chunks that manifests name. Reads the table itself: an index that lost entries must not cost a chunk its life.
+pub(super) fn named_chunks(connection: &Connection) -> rusqlite::Result<BTreeSet<ChunkId>> {
+    let mut statement =
+        connection.prepare("SELECT chunk FROM extents NOT INDEXED WHERE chunk IS NOT NULL")?;
+    let rows = statement.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
+    rows.map(|id| Ok(ChunkId(u128::from_be_bytes(id?))))
+        .collect()
+}
+
+fn insert_slot(connection: &Connection, slot: StorageIndex) -> rusqlite::Result<Stored> {
+    connection
+        .prepare_cached("INSERT INTO slots (storage_index, revision) VALUES (?1, 0)")?
+        .execute([slot.as_bytes()])?;
+    Ok(Stored {
+        revision: Revision(0),
+        rows: ManifestRows::default(),
+        slot: connection.last_insert_rowid(),
+        generations: Vec::new(),
+        history: Vec::new(),
+    })
+}
+
+/// Generations that stay keep their rows; a version is the same if its signed header is.
+fn write_generations(
+    connection: &Connection,
+    old: &Stored,
+    new: &[GenerationRow],
+) -> rusqlite::Result<()> {
+    let mut kept: Vec<Option<usize>> = Vec::with_capacity(new.len());
+    for row in new {
+        let same = |at: &usize| {
+            !kept.contains(&Some(*at)) && old.rows.generations[*at].header == row.header
+        };
+        kept.push((0..old.rows.generations.len()).find(same));
+    }
+    for (at, generation) in old.generations.iter().enumerate() {
+        if !kept.contains(&Some(at)) {
+            connection
+                .prepare_cached("DELETE FROM generations WHERE generation = ?1")?
+                .execute([generation])?;
+        }
+    }
+    for ((position, row), kept) in (0_i64..).zip(new).zip(kept) {
+        match kept {
+            None => insert_generation(connection, old.slot, position, row)?,
+            Some(at) => {
+                let (generation, before) = (old.generations[at], &old.rows.generations[at]);
+                connection
+                    .prepare_cached(
+                        "UPDATE generations SET position = ?2, conversation = ?3
+                         WHERE generation = ?1
+                         AND (position <> ?2 OR conversation IS NOT ?3)",
+                    )?
+                    .execute(params![generation, position, row.conversation.as_deref()])?;
+                write_contents(connection, generation, before, row)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn insert_generation(
+    connection: &Connection,
+    slot: i64,
+    position: i64,
+    row: &GenerationRow,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO generations (slot, position, header, verify_key, signature, conversation)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            slot,
+            position,
+            row.header.header.as_ref(),
+            row.header.verify_key.as_ref(),
+            row.header.signature.as_ref(),
+            row.conversation.as_deref(),
+        ])?;
+    let nothing = GenerationRow {
+        header: row.header.clone(),
+        conversation: None,
+        shares: Vec::new(),
+        extents: Vec::new(),
+    };
+    write_contents(connection, connection.last_insert_rowid(), &nothing, row)
+}
+
+/// Shares and extents of a generation, by share: what is the same stays untouched.
+fn write_contents(
+    connection: &Connection,
+    generation: i64,
+    old: &GenerationRow,
+    new: &GenerationRow,
+) -> rusqlite::Result<()> {
+    if old.shares != new.shares {
+        connection
+            .prepare_cached("DELETE FROM shares WHERE generation = ?1")?
+            .execute([generation])?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO shares (generation, share, health) VALUES (?1, ?2, ?3)")?;
+        for row in &new.shares {
+            insert.execute([generation, row.share, row.health])?;
+        }
+    }
+    let (old, new) = (by_share(&old.extents), by_share(&new.extents));
+    let mut delete =
+        connection.prepare_cached("DELETE FROM extents WHERE generation = ?1 AND share = ?2")?;
+    for share in old.keys().filter(|share| old.get(share) != new.get(share)) {
+        delete.execute([generation, *share])?;
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO extents (generation, share, position, chunk, start, length, inline)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for (share, extents) in &new {
+        if old.get(share) == Some(extents) {
+            continue;
+        }
+        for (position, row) in (0_i64..).zip(*extents) {
+            insert.execute(params![
+                generation,
+                share,
+                position,
+                row.chunk.as_deref(),
+                row.start,
+                row.length,
+                row.inline.as_deref(),
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+fn by_share(extents: &[ExtentRow]) -> BTreeMap<i64, &[ExtentRow]> {
+    extents
+        .chunk_by(|a, b| a.share == b.share)
+        .map(|run| (run[0].share, run))
+        .collect()
+}
+
+fn write_certificates(
+    connection: &Connection,
+    slot: i64,
+    rows: &[CertificateRow],
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM certificates WHERE slot = ?1")?
+        .execute([slot])?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO certificates (slot, position, sequence_number, version, verify_key, signature)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for (position, row) in (0_i64..).zip(rows) {
+        insert.execute(params![
+            slot,
+            position,
+            row.sequence_number,
+            row.version.as_ref(),
+            row.verify_key.as_ref(),
+            row.signature.as_ref(),
+        ])?;
+    }
+    Ok(())
+}
+
+/// A history mostly forgets at its front and grows at its end: only that is written, unless it was rewritten.
+fn write_history(
+    connection: &Connection,
+    old: &Stored,
+    new: &[HistoryRow],
+) -> rusqlite::Result<()> {
+    let stored = &old.rows.history;
+    let first_kept = match new.first() {
+        Some(first) => stored.iter().position(|row| row == first),
+        None => None,
+    };
+    let kept = first_kept.filter(|&at| new.starts_with(&stored[at..]));
+    let from = kept.unwrap_or(stored.len());
+    let (staying, next) = (
+        old.history.get(from).copied(),
+        old.history.last().map_or(0, |last| last.saturating_add(1)),
+    );
+    if from > 0 {
+        connection
+            .prepare_cached("DELETE FROM history WHERE slot = ?1 AND position < ?2")?
+            .execute([old.slot, staying.unwrap_or(next)])?;
+    }
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO history
+         (slot, position, attempt, version, predecessor, sequence_number, committed_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for (position, row) in (next..).zip(&new[stored.len() - from..]) {
+        insert.execute(params![
+            old.slot,
+            position,
+            row.attempt.as_ref(),
+            row.version.as_ref(),
+            row.predecessor.as_deref(),
+            row.sequence_number,
+            row.committed_at,
+        ])?;
+    }
+    Ok(())
+}
+
+fn read_generations(
+    connection: &Connection,
+    slot: i64,
+) -> rusqlite::Result<(Vec<i64>, Vec<GenerationRow>)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT generation, header, verify_key, signature, conversation
+         FROM generations WHERE slot = ?1 ORDER BY position",
+    )?;
+    let rows = statement.query_map([slot], |row| {
+        let generation = row.get(0)?;
+        let header = HeaderRow {
+            header: blob(row, 1)?,
+            verify_key: blob(row, 2)?,
+            signature: blob(row, 3)?,
+        };
+        Ok((
+            generation,
+            GenerationRow {
+                header,
+                conversation: optional_blob(row, 4)?,
+                shares: read_shares(connection, generation)?,
+                extents: read_extents(connection, generation)?,
+            },
+        ))
+    })?;
+    rows.collect()
+}
+
+fn read_shares(connection: &Connection, generation: i64) -> rusqlite::Result<Vec<ShareRow>> {
+    let mut statement = connection
+        .prepare_cached("SELECT share, health FROM shares WHERE generation = ?1 ORDER BY share")?;
+    let rows = statement.query_map([generation], |row| {
+        Ok(ShareRow {
+            share: row.get(0)?,
+            health: row.get(1)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn read_extents(connection: &Connection, generation: i64) -> rusqlite::Result<Vec<ExtentRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT share, chunk, start, length, inline
+         FROM extents WHERE generation = ?1 ORDER BY share, position",
+    )?;
+    let rows = statement.query_map([generation], |row| {
+        Ok(ExtentRow {
+            share: row.get(0)?,
+            chunk: optional_blob(row, 1)?,
+            start: row.get(2)?,
+            length: row.get(3)?,
+            inline: optional_blob(row, 4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn read_certificates(connection: &Connection, slot: i64) -> rusqlite::Result<Vec<CertificateRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence_number, version, verify_key, signature
+         FROM certificates WHERE slot = ?1 ORDER BY position",
+    )?;
+    let rows = statement.query_map([slot], |row| {
+        Ok(CertificateRow {
+            sequence_number: row.get(0)?,
+            version: blob(row, 1)?,
+            verify_key: blob(row, 2)?,
+            signature: blob(row, 3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn read_history(
+    connection: &Connection,
+    slot: i64,
+) -> rusqlite::Result<(Vec<i64>, Vec<HistoryRow>)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT position, attempt, version, predecessor, sequence_number, committed_at
+         FROM history WHERE slot = ?1 ORDER BY position",
+    )?;
+    let rows = statement.query_map([slot], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            HistoryRow {
+                attempt: blob(row, 1)?,
+                version: blob(row, 2)?,
+                predecessor: optional_blob(row, 3)?,
+                sequence_number: row.get(4)?,
+                committed_at: row.get(5)?,
+            },
+        ))
+    })?;
+    rows.collect()
+}
+
+fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number)
+        .map(Revision)
+        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// A floor with a column missing is no absent floor: it becomes a header that does not verify.
+fn read_floor(row: &Row<'_>) -> rusqlite::Result<Option<HeaderRow>> {
+    let columns = [
+        optional_blob(row, 2)?,
+        optional_blob(row, 3)?,
+        optional_blob(row, 4)?,
+    ];
+    if columns.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let [header, verify_key, signature] = columns.map(Option::unwrap_or_default);
+    Ok(Some(HeaderRow {
+        header,
+        verify_key,
+        signature,
+    }))
+}
+
+fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+    row.get::<_, Vec<u8>>(column).map(Bytes::from)
+}
+
+fn optional_blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Bytes>> {
+    Ok(row.get::<_, Option<Vec<u8>>>(column)?.map(Bytes::from))
+}

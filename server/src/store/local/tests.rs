@@ -1,0 +1,8 @@
+//! Stories of the local engine on real folders.
+
+mod chunks;
+mod commits;
+mod damage;
+mod folders;
+mod model;
+mod support;
