@@ -2,6 +2,8 @@
 //! atomically under a revision, and immutable *chunks*, durable before the manifest that names them. It knows
 //! nothing of tests, promises or signatures.
 
+pub mod memory;
+
 use std::future::Future;
 
 use bytes::Bytes;
