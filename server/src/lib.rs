@@ -15,4 +15,8 @@
 //! - `serve`: a listener in, a running server out
 
 pub mod manifest;
+pub mod slot;
 pub mod store;
+
+#[cfg(test)]
+mod testing;

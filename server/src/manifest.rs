@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tarn_proto::{Certificate, HistoryEntry, Origin, ShareHealth, ShareNumber, SignedHeader};
+use tarn_proto::{
+    Certificate, HistoryEntry, Origin, ShareHealth, ShareNumber, SignedHeader, VersionId,
+};
 
 /// Extents up to this many bytes live inside the manifest, so that a small publish is one durable transaction.
 pub const INLINE_MAX: usize = 64 << 10;
@@ -109,5 +111,38 @@ impl Manifest {
             let shares = generation.shares.values().flat_map(|share| share.content.chunks());
             generation.table.chunks().chain(shares)
         })
+    }
+
+    /// The generation of this version, if it is held.
+    pub fn generation(&self, version: VersionId) -> Option<&StoredGeneration> {
+        self.generations
+            .iter()
+            .find(|generation| generation.header.version() == version)
+    }
+
+    /// Whether this version is the current one.
+    pub fn is_current(&self, version: VersionId) -> bool {
+        self.generations
+            .first()
+            .is_some_and(|current| current.header.version() == version)
+    }
+}
+
+impl StoredGeneration {
+    /// Whether the share is held and not known to be damaged.
+    pub fn is_whole(&self, share: ShareNumber) -> bool {
+        self.shares
+            .get(&share)
+            .is_some_and(|stored| stored.health == ShareHealth::Whole)
+    }
+}
+
+impl StoredShare {
+    /// A share whose bytes were just checked.
+    pub const fn whole(content: Content) -> Self {
+        Self {
+            health: ShareHealth::Whole,
+            content,
+        }
     }
 }

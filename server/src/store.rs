@@ -3,6 +3,7 @@
 //! nothing of tests, promises or signatures.
 
 pub mod local;
+pub mod memory;
 
 use std::future::Future;
 

@@ -1,0 +1,389 @@
+//! The rules of one slot: which Seal is accepted, which Commit, and what the slot's manifest becomes then. Pure:
+//! time is an argument, nothing is read or written here, and nothing a decision says may be acknowledged before
+//! the store has made it durable.
+//!
+//! ```text
+//!            asks (takes &self)                          tells (takes &mut self)
+//!   commit, bring, finalize, damaged             open, seal, extend, end    became
+//!        │                                            │                        ▲
+//!        ▼                                            ▼                        │
+//!   Change::Becomes(next manifest) ──▶ store.replace(…) durable ───────────────┘
+//! ```
+//!
+//! What is durable is the [`Manifest`]. Everything else (who is being served, who holds the promise, who sealed
+//! last) is lost when the server stops: after a restart every Commit of a conversation from before is refused.
+
+mod change;
+mod claim;
+mod rules;
+mod time;
+mod verified;
+
+use std::collections::BTreeMap;
+
+use tarn_proto::state::{ConversationStatus, Tests};
+use tarn_proto::{
+    AttemptId, Certificate, ConversationId, Generation, HistoryEntry, Origin, Refusal,
+    SequenceNumber, Signature, SignedHeader, SlotState, StorageIndex, StoreId, VersionId,
+};
+
+use crate::manifest::{Manifest, StoredGeneration};
+
+pub use change::Damage;
+pub use claim::{Claim, Discard, PreparedHeader};
+pub use time::{Millis, Now};
+pub use verified::{
+    Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
+};
+
+use change::Write;
+
+/// One slot: what is durable of it, and what the server knows while it runs.
+#[derive(Debug)]
+pub struct Slot {
+    store: StoreId,
+    storage_index: StorageIndex,
+    promise_length: Millis,
+    manifest: Manifest,
+    conversations: BTreeMap<ConversationId, Option<Sealed>>,
+    promise: Option<Promise>,
+    last_sealer: Option<ConversationId>,
+}
+
+/// What a conversation sealed and may commit.
+#[derive(Debug)]
+struct Sealed {
+    claim: Claim,
+    write: VerifiedWrite,
+}
+
+/// "Nobody else seals or commits this slot until then."
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    holder: ConversationId,
+    until: Millis,
+}
+
+/// What an accepted request makes of the slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The manifest to make durable. Give it to [`Slot::became`] once it is.
+    Becomes(Manifest),
+    /// What was asked is so already: every share is held whole, the certificate is recorded.
+    AlreadySo,
+}
+
+impl Slot {
+    /// A slot as it is after the server started: nobody is being served, nobody has sealed.
+    pub const fn new(
+        store: StoreId,
+        storage_index: StorageIndex,
+        promise_length: Millis,
+        manifest: Manifest,
+    ) -> Self {
+        Self {
+            store,
+            storage_index,
+            promise_length,
+            manifest,
+            conversations: BTreeMap::new(),
+            promise: None,
+            last_sealer: None,
+        }
+    }
+
+    /// What is durable of the slot.
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Begins to serve a conversation. False when one of this id is being served already: ids are to be fresh.
+    #[must_use]
+    pub fn open(&mut self, conversation: ConversationId) -> bool {
+        if self.conversations.contains_key(&conversation) {
+            return false;
+        }
+        self.conversations.insert(conversation, None);
+        true
+    }
+
+    /// Judges tests before the version that is to be written is known.
+    pub fn judge_tests(&self, tests: &Tests) -> Result<(), Refusal> {
+        if rules::tests_pass(&self.manifest, tests, None) {
+            Ok(())
+        } else {
+            Err(Refusal::Conflict)
+        }
+    }
+
+    /// Whether a Seal would be accepted now. Changes nothing: large data need not be made durable for a Seal that
+    /// is refused anyway.
+    pub fn judge_seal(
+        &self,
+        now: Now,
+        conversation: ConversationId,
+        claim: &Claim,
+    ) -> Result<(), Refusal> {
+        if !self.conversations.contains_key(&conversation) {
+            return Err(Refusal::PromiseLost);
+        }
+        if !claim.header.is_for(self.store, self.storage_index) {
+            return Err(Refusal::BadSignature);
+        }
+        self.judge_claim(claim)?;
+        self.refuse_promised(now, Some(conversation))
+    }
+
+    /// Seals: until the promise runs out or the conversation ends, nobody else seals or commits this slot. Answers
+    /// how long the promise holds.
+    pub fn seal(
+        &mut self,
+        now: Now,
+        conversation: ConversationId,
+        claim: Claim,
+        write: VerifiedWrite,
+    ) -> Result<Millis, Refusal> {
+        if write.version() != claim.header.version() {
+            return Err(Refusal::BadShare);
+        }
+        self.judge_seal(now, conversation, &claim)?;
+        self.conversations
+            .insert(conversation, Some(Sealed { claim, write }));
+        self.last_sealer = Some(conversation);
+        Ok(self.promise_to(conversation, now))
+    }
+
+    /// Renews a promise, also one that ran out with no Seal since.
+    pub fn extend(&mut self, now: Now, conversation: ConversationId) -> Result<Millis, Refusal> {
+        self.sealed_last(conversation)?;
+        Ok(self.promise_to(conversation, now))
+    }
+
+    /// What the Commit of a conversation makes of the slot. All shares named in the write change together.
+    pub fn commit(
+        &self,
+        now: Now,
+        conversation: ConversationId,
+        signature: Signature,
+    ) -> Result<Change, Refusal> {
+        let Sealed { claim, write } = self.sealed_last(conversation)?;
+        if self.refuse_promised(now, Some(conversation)).is_err() {
+            return Err(Refusal::PromiseLost);
+        }
+        let header = claim.header.signed(signature)?;
+        self.judge_claim(claim)?;
+        if self.holds_whole(write) {
+            return Ok(Change::AlreadySo);
+        }
+        Ok(Change::Becomes(change::written(
+            &self.manifest,
+            now,
+            Write {
+                header,
+                write: write.clone(),
+                origin: Origin::Committed(conversation),
+                discarded: claim.discard.as_ref().map_or(&[], Discard::versions),
+                certificate: None,
+            },
+        )))
+    }
+
+    /// What bringing a version that is signed already makes of the slot: it may replace nothing, a damaged share of
+    /// the same version, or its own predecessor; with its certificate, anything older. Needs no conversation and is
+    /// no Seal.
+    pub fn bring(
+        &self,
+        now: Now,
+        header: SignedHeader,
+        write: VerifiedWrite,
+        certificate: Option<Certificate>,
+    ) -> Result<Change, Refusal> {
+        if header.header().storage_index != self.storage_index
+            || certificate.is_some_and(|certificate| !rules::certifies(&certificate, &header))
+        {
+            return Err(Refusal::BadSignature);
+        }
+        if write.version() != header.version() {
+            return Err(Refusal::BadShare);
+        }
+        if self.manifest.generation(header.version()).is_none() {
+            self.refuse_stale(header.header().sequence_number)?;
+            rules::may_replace_current(&self.manifest, &header, certificate.is_some())?;
+            rules::has_room(&self.manifest, &[])?;
+        }
+        self.refuse_promised(now, None)?;
+        if self.holds_whole(&write) {
+            return Ok(Change::AlreadySo);
+        }
+        Ok(Change::Becomes(change::written(
+            &self.manifest,
+            now,
+            Write {
+                header,
+                write,
+                origin: Origin::Brought,
+                discarded: &[],
+                certificate,
+            },
+        )))
+    }
+
+    /// What a certificate makes of the slot: it is recorded and everything older than its version is dropped. May
+    /// run under a promise, as it changes no current version.
+    pub fn finalize(&self, certificate: Certificate) -> Result<Change, Refusal> {
+        let generation = self
+            .manifest
+            .generation(certificate.version())
+            .ok_or(Refusal::NotHeld)?;
+        if !rules::certifies(&certificate, &generation.header) {
+            return Err(Refusal::BadSignature);
+        }
+        let next = change::finalized(&self.manifest, certificate);
+        Ok(if next == self.manifest {
+            Change::AlreadySo
+        } else {
+            Change::Becomes(next)
+        })
+    }
+
+    /// What is found to be damaged is marked so: held, but never served.
+    pub fn damaged(&self, version: VersionId, damage: Damage) -> Change {
+        let next = change::damaged(&self.manifest, version, damage);
+        if next == self.manifest {
+            Change::AlreadySo
+        } else {
+            Change::Becomes(next)
+        }
+    }
+
+    /// The store has made this manifest durable, or was found to hold it.
+    pub fn became(&mut self, manifest: Manifest) {
+        self.manifest = manifest;
+    }
+
+    /// A conversation is over. Its promise ends with it; that it sealed last is remembered.
+    pub fn end(&mut self, conversation: ConversationId) {
+        self.conversations.remove(&conversation);
+        if self
+            .promise
+            .is_some_and(|promise| promise.holder == conversation)
+        {
+            self.promise = None;
+        }
+    }
+
+    /// All that a client may know. `attempt` asks for the history from that attempt upward.
+    pub fn state(
+        &self,
+        now: Now,
+        attempt: Option<AttemptId>,
+        conversation: Option<ConversationId>,
+    ) -> SlotState {
+        SlotState {
+            store: self.store,
+            floor: self.manifest.floor.clone(),
+            generations: self.manifest.generations.iter().map(describe).collect(),
+            certificates: self.manifest.certificates.clone(),
+            history: attempt.map_or_else(Vec::new, |attempt| self.history_from(attempt)),
+            conversation: conversation.map(|conversation| self.status(conversation)),
+            promised_ms: self
+                .promise
+                .and_then(|promise| promise.until.after(now.elapsed))
+                .map(Millis::get),
+        }
+    }
+
+    /// Rules 3 and 4, and room for one more generation: what a Seal and its Commit both need.
+    fn judge_claim(&self, claim: &Claim) -> Result<(), Refusal> {
+        let version = claim.header.version();
+        let held = self.manifest.generation(version).is_some();
+        if held && !self.manifest.is_current(version) {
+            return Err(Refusal::Superseded);
+        }
+        if !rules::tests_pass(&self.manifest, &claim.tests, Some(version)) {
+            return Err(Refusal::Conflict);
+        }
+        let discarded = claim.discard.as_ref().map_or(&[][..], Discard::versions);
+        if !held {
+            self.refuse_stale(claim.header.header().sequence_number)?;
+            rules::has_room(&self.manifest, discarded)?;
+        }
+        rules::may_discard(&self.manifest, &claim.header, discarded)
+    }
+
+    fn refuse_stale(&self, sequence_number: SequenceNumber) -> Result<(), Refusal> {
+        match &self.manifest.floor {
+            Some(floor) if sequence_number <= floor.header().sequence_number => Err(Refusal::Stale),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Rule 5: no conversation but `except` holds the promise.
+    fn refuse_promised(&self, now: Now, except: Option<ConversationId>) -> Result<(), Refusal> {
+        let lives = self
+            .promise
+            .filter(|promise| Some(promise.holder) != except)
+            .and_then(|promise| promise.until.after(now.elapsed));
+        match lives {
+            Some(wait) => Err(Refusal::Busy {
+                wait_ms: wait.get(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn promise_to(&mut self, holder: ConversationId, now: Now) -> Millis {
+        self.promise = Some(Promise {
+            holder,
+            until: now.elapsed.plus(self.promise_length),
+        });
+        self.promise_length
+    }
+
+    /// What this conversation sealed, if nobody sealed the slot since.
+    fn sealed_last(&self, conversation: ConversationId) -> Result<&Sealed, Refusal> {
+        self.conversations
+            .get(&conversation)
+            .and_then(Option::as_ref)
+            .filter(|_| self.last_sealer == Some(conversation))
+            .ok_or(Refusal::PromiseLost)
+    }
+
+    fn holds_whole(&self, write: &VerifiedWrite) -> bool {
+        self.manifest
+            .generation(write.version())
+            .is_some_and(|held| write.shares().keys().all(|share| held.is_whole(*share)))
+    }
+
+    fn history_from(&self, attempt: AttemptId) -> Vec<HistoryEntry> {
+        let entries = self.manifest.history.iter().map(|record| record.entry);
+        entries
+            .skip_while(|entry| entry.attempt != attempt)
+            .collect()
+    }
+
+    fn status(&self, conversation: ConversationId) -> ConversationStatus {
+        if !self.conversations.contains_key(&conversation) {
+            ConversationStatus::Closed
+        } else if self.sealed_last(conversation).is_ok() {
+            ConversationStatus::SealedLast
+        } else {
+            ConversationStatus::Open
+        }
+    }
+}
+
+fn describe(stored: &StoredGeneration) -> Generation {
+    Generation {
+        header: stored.header.clone(),
+        shares: stored
+            .shares
+            .iter()
+            .map(|(share, stored)| (*share, stored.health))
+            .collect(),
+        origin: stored.origin,
+    }
+}
+
+#[cfg(test)]
+mod tests;

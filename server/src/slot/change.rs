@@ -1,0 +1,158 @@
+//! What a slot's manifest becomes: pure functions from one manifest to the next. Whether a change is allowed is
+//! decided before.
+
+use tarn_proto::state::HISTORY_MAX;
+use tarn_proto::{
+    Certificate, HistoryEntry, Origin, ShareHealth, ShareNumber, SignedHeader, VersionId,
+};
+
+use super::{Now, VerifiedWrite, rules};
+use crate::manifest::{HistoryRecord, Manifest, StoredGeneration, StoredShare};
+
+/// A version is remembered at least so long, in seconds.
+const HISTORY_KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// So many versions are remembered however old they are.
+const HISTORY_KEPT: usize = 64;
+
+/// Shares of one version on their way into the manifest.
+pub(super) struct Write<'a> {
+    pub(super) header: SignedHeader,
+    pub(super) write: VerifiedWrite,
+    pub(super) origin: Origin,
+    pub(super) discarded: &'a [VersionId],
+    pub(super) certificate: Option<Certificate>,
+}
+
+/// Which part of a version was found to be damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// One share's bytes.
+    Share(ShareNumber),
+    /// The table: no share of the version can be checked any more.
+    Table,
+}
+
+/// The manifest after a write: a version that is held gains the shares it lacked, any other becomes the current one.
+pub(super) fn written(manifest: &Manifest, now: Now, write: Write<'_>) -> Manifest {
+    let mut next = manifest.clone();
+    next.generations
+        .retain(|held| !write.discarded.contains(&held.header.version()));
+    next.certificates.extend(write.certificate);
+    let version = write.header.version();
+    let held = next
+        .generations
+        .iter_mut()
+        .find(|held| held.header.version() == version);
+    match held {
+        Some(held) => add_shares(held, write.write, write.origin),
+        None => add_generation(&mut next, now, write.header, write.write, write.origin),
+    }
+    keep_certificates(&mut next);
+    next
+}
+
+/// The manifest after a certificate was recorded: nothing older than its version is left.
+pub(super) fn finalized(manifest: &Manifest, certificate: Certificate) -> Manifest {
+    let mut next = manifest.clone();
+    let order = (certificate.sequence_number(), certificate.version());
+    next.generations.retain(|held| held.header.order() >= order);
+    next.certificates.push(certificate);
+    keep_certificates(&mut next);
+    next
+}
+
+/// The manifest after damage was found.
+pub(super) fn damaged(manifest: &Manifest, version: VersionId, damage: Damage) -> Manifest {
+    let mut next = manifest.clone();
+    let held = next
+        .generations
+        .iter_mut()
+        .filter(|held| held.header.version() == version);
+    for (share, stored) in held.flat_map(|held| held.shares.iter_mut()) {
+        match damage {
+            Damage::Share(bad) if bad != *share => {}
+            Damage::Share(_) | Damage::Table => stored.health = ShareHealth::Damaged,
+        }
+    }
+    next
+}
+
+fn add_generation(
+    next: &mut Manifest,
+    now: Now,
+    header: SignedHeader,
+    write: VerifiedWrite,
+    origin: Origin,
+) {
+    let is_highest = |floor: &SignedHeader| header.order() > floor.order();
+    if next.floor.as_ref().is_none_or(is_highest) {
+        next.floor = Some(header.clone());
+    }
+    remember(&mut next.history, now, &header);
+    let (table, contents) = write.into_contents();
+    let shares = contents
+        .into_iter()
+        .map(|(share, content)| (share, StoredShare::whole(content)));
+    next.generations.insert(
+        0,
+        StoredGeneration {
+            header,
+            origin,
+            table,
+            shares: shares.collect(),
+        },
+    );
+}
+
+/// A share that is held whole stays as it is. The table that came is known to be good, the one held may be damaged.
+fn add_shares(held: &mut StoredGeneration, write: VerifiedWrite, origin: Origin) {
+    let (table, contents) = write.into_contents();
+    held.table = table;
+    if matches!(origin, Origin::Committed(_)) {
+        held.origin = origin;
+    }
+    for (share, content) in contents {
+        if !held.is_whole(share) {
+            held.shares.insert(share, StoredShare::whole(content));
+        }
+    }
+}
+
+fn remember(history: &mut Vec<HistoryRecord>, now: Now, header: &SignedHeader) {
+    history.push(HistoryRecord {
+        entry: HistoryEntry {
+            attempt: header.header().attempt,
+            version: header.version(),
+            predecessor: header.header().predecessor,
+            sequence_number: header.header().sequence_number,
+        },
+        committed_at: now.unix_seconds,
+    });
+    let forgotten_before = now.unix_seconds.saturating_sub(HISTORY_KEPT_SECONDS);
+    let young = history
+        .iter()
+        .rev()
+        .take_while(|record| record.committed_at >= forgotten_before)
+        .count();
+    let kept = young.clamp(HISTORY_KEPT, HISTORY_MAX);
+    history.drain(..history.len().saturating_sub(kept));
+}
+
+/// Keeps the certificates of held versions and the newest one, each once.
+fn keep_certificates(next: &mut Manifest) {
+    let newest = rules::newest_certificate(next).map(Certificate::version);
+    let Manifest {
+        certificates,
+        generations,
+        ..
+    } = next;
+    certificates.sort_by_key(|certificate| (certificate.sequence_number(), certificate.version()));
+    certificates.dedup_by_key(|certificate| certificate.version());
+    certificates.retain(|certificate| {
+        let version = certificate.version();
+        Some(version) == newest
+            || generations
+                .iter()
+                .any(|held| held.header.version() == version)
+    });
+}

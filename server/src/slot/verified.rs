@@ -1,0 +1,419 @@
+//! Shares that were checked against their version's table: rule 2 of a slot. Blocks and rows are hashed run by run
+//! as they arrive; what remains in memory is one hash for each of them, and the check at Seal compares hashes.
+
+use std::collections::BTreeMap;
+
+use tarn_proto::geometry::ROWS_MAX;
+use tarn_proto::hash::Digest32;
+use tarn_proto::table::{SALT_LENGTH, block_hash};
+use tarn_proto::{Header, ShareNumber, VersionId, merkle};
+
+use crate::manifest::Content;
+
+/// Why blocks or rows are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// Send runs of whole blocks and rows, each following the one before.
+    #[error(
+        "a run of {what} does not follow the one before: expected segment {expected}, got {got}"
+    )]
+    Order {
+        /// Blocks or rows.
+        what: &'static str,
+        /// The segment that should have come.
+        expected: u32,
+        /// The segment that came.
+        got: u32,
+    },
+    /// Nothing may follow a block that is shorter than the others, and no version has more than 16,384 segments.
+    #[error("a run of {what} goes on past the end of the version")]
+    PastEnd {
+        /// Blocks or rows.
+        what: &'static str,
+    },
+    /// A run is cut in the middle of a row.
+    #[error("a run of rows must hold whole rows of {row_length} bytes, got {got} bytes")]
+    RowLength {
+        /// Bytes of one row.
+        row_length: usize,
+        /// Bytes that came.
+        got: usize,
+    },
+    /// The rows are incomplete, or not those of the version.
+    #[error("the rows do not hash to the version's table root")]
+    Table,
+    /// The share is incomplete, or its blocks are not those of the version.
+    #[error("the blocks of share {share} are not those of the version")]
+    Share {
+        /// The share.
+        share: ShareNumber,
+    },
+}
+
+/// A run of blocks of one share, hashed.
+#[derive(Debug)]
+pub struct HashedBlocks {
+    share: ShareNumber,
+    first_segment: u32,
+    hashes: Vec<Digest32>,
+    bytes: u64,
+    ends_short: bool,
+}
+
+impl HashedBlocks {
+    /// Hashes a run of blocks of `block_size` bytes, the last of which may be shorter.
+    pub fn hash(share: ShareNumber, first_segment: u32, block_size: u32, data: &[u8]) -> Self {
+        let block_size = block_size.max(1) as usize;
+        // A run that begins beyond the last segment there can be is hashed like any other, and refused by `append`.
+        let hashes = (first_segment..=u32::MAX)
+            .zip(data.chunks(block_size))
+            .map(|(segment, block)| block_hash(segment, share, block));
+        Self {
+            share,
+            first_segment,
+            hashes: hashes.collect(),
+            bytes: data.len() as u64,
+            ends_short: !data.len().is_multiple_of(block_size),
+        }
+    }
+}
+
+/// The hashes of the blocks of all shares being written, from segment 0 on.
+#[derive(Debug)]
+pub struct Columns(BTreeMap<ShareNumber, Column>);
+
+#[derive(Debug, Default)]
+struct Column {
+    hashes: Vec<Digest32>,
+    bytes: u64,
+    ended: bool,
+}
+
+impl Columns {
+    /// No blocks yet of any of these shares.
+    pub fn new(shares: &[ShareNumber]) -> Self {
+        let empty = shares.iter().map(|&share| (share, Column::default()));
+        Self(empty.collect())
+    }
+
+    /// Adds the run that follows in its share.
+    pub fn append(&mut self, run: HashedBlocks) -> Result<(), Mismatch> {
+        let share = run.share;
+        let column = self.0.get_mut(&share).ok_or(Mismatch::Share { share })?;
+        follows(
+            "blocks",
+            column.hashes.len(),
+            run.first_segment,
+            run.hashes.len(),
+        )?;
+        if column.ended {
+            return Err(Mismatch::PastEnd { what: "blocks" });
+        }
+        column.hashes.extend(run.hashes);
+        column.bytes += run.bytes;
+        column.ended = run.ends_short;
+        Ok(())
+    }
+}
+
+/// A run of rows, hashed.
+#[derive(Debug)]
+pub struct HashedRows {
+    first_segment: u32,
+    leaves: Vec<Digest32>,
+    expected: BTreeMap<ShareNumber, Vec<Digest32>>,
+}
+
+impl HashedRows {
+    /// Hashes a run of rows of a version of `n` shares, and notes what they say of `shares`, which are below `n`.
+    pub fn hash(
+        n: u8,
+        shares: &[ShareNumber],
+        first_segment: u32,
+        data: &[u8],
+    ) -> Result<Self, Mismatch> {
+        let row_length = SALT_LENGTH + 32 * usize::from(n);
+        let rows = data.chunks_exact(row_length);
+        if !rows.remainder().is_empty() || shares.iter().any(|share| share.get() >= n) {
+            return Err(Mismatch::RowLength {
+                row_length,
+                got: data.len(),
+            });
+        }
+        let hash_in = |row: &[u8], share: ShareNumber| {
+            let mut hash = Digest32::default();
+            let start = SALT_LENGTH + 32 * share.index();
+            hash.copy_from_slice(&row[start..start + 32]);
+            hash
+        };
+        let expected = shares
+            .iter()
+            .map(|&share| (share, rows.clone().map(|row| hash_in(row, share)).collect()));
+        Ok(Self {
+            first_segment,
+            expected: expected.collect(),
+            leaves: rows.map(merkle::leaf).collect(),
+        })
+    }
+}
+
+/// What a table says of the shares being written, and the leaves of its Merkle tree; from row 0 on.
+#[derive(Debug, Default)]
+pub struct TableDigest {
+    leaves: Vec<Digest32>,
+    expected: BTreeMap<ShareNumber, Vec<Digest32>>,
+}
+
+impl TableDigest {
+    /// Adds the run that follows.
+    pub fn append(&mut self, run: HashedRows) -> Result<(), Mismatch> {
+        follows(
+            "rows",
+            self.leaves.len(),
+            run.first_segment,
+            run.leaves.len(),
+        )?;
+        self.leaves.extend(run.leaves);
+        for (share, hashes) in run.expected {
+            self.expected.entry(share).or_default().extend(hashes);
+        }
+        Ok(())
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> usize {
+        self.leaves.len()
+    }
+}
+
+fn follows(what: &'static str, held: usize, first: u32, count: usize) -> Result<(), Mismatch> {
+    if first as usize != held {
+        return Err(Mismatch::Order {
+            what,
+            expected: u32::try_from(held).unwrap_or(u32::MAX),
+            got: first,
+        });
+    }
+    if held + count > ROWS_MAX as usize {
+        return Err(Mismatch::PastEnd { what });
+    }
+    Ok(())
+}
+
+/// Says that a table and columns are those of one version. Only [`Verdict::check`] makes it.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    version: VersionId,
+    table_length: u64,
+    share_length: u64,
+    shares: Vec<ShareNumber>,
+}
+
+impl Verdict {
+    /// Checks everything that was hashed against a header.
+    pub fn check(
+        header: &Header,
+        version: VersionId,
+        table: &TableDigest,
+        columns: &Columns,
+    ) -> Result<Self, Mismatch> {
+        let segments = header.geometry.segments() as usize;
+        if table.leaves.len() != segments || merkle::root(&table.leaves) != header.table_root {
+            return Err(Mismatch::Table);
+        }
+        let share_length = header.geometry.share_length();
+        for (&share, column) in &columns.0 {
+            let expected = table.expected.get(&share).map_or(&[][..], Vec::as_slice);
+            let fits = share.get() < header.shape.n()
+                && column.bytes == share_length
+                && column.hashes.len() == segments
+                && column.hashes == expected;
+            if !fits {
+                return Err(Mismatch::Share { share });
+            }
+        }
+        Ok(Self {
+            version,
+            table_length: header.geometry.table_length() as u64,
+            share_length,
+            shares: columns.0.keys().copied().collect(),
+        })
+    }
+}
+
+/// Checked shares of one version, and where their bytes are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedWrite {
+    version: VersionId,
+    table: Content,
+    shares: BTreeMap<ShareNumber, Content>,
+}
+
+impl VerifiedWrite {
+    /// Joins a verdict with where the bytes it was given on are kept; none when the contents are not of that table
+    /// and those shares.
+    pub fn new(
+        verdict: &Verdict,
+        table: Content,
+        shares: BTreeMap<ShareNumber, Content>,
+    ) -> Option<Self> {
+        let fits = table.length() == verdict.table_length
+            && shares.keys().eq(&verdict.shares)
+            && shares
+                .values()
+                .all(|content| content.length() == verdict.share_length);
+        fits.then_some(Self {
+            version: verdict.version,
+            table,
+            shares,
+        })
+    }
+
+    /// The version.
+    pub const fn version(&self) -> VersionId {
+        self.version
+    }
+
+    pub(super) const fn shares(&self) -> &BTreeMap<ShareNumber, Content> {
+        &self.shares
+    }
+
+    pub(super) fn into_contents(self) -> (Content, BTreeMap<ShareNumber, Content>) {
+        (self.table, self.shares)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Version, Writer, inline, share};
+
+    fn version() -> Version {
+        Writer::new(7).version(1, 1, None)
+    }
+
+    fn digest(version: &Version) -> TableDigest {
+        let mut digest = TableDigest::default();
+        let rows = HashedRows::hash(4, &[share(2)], 0, version.table.bytes()).unwrap();
+        digest.append(rows).unwrap();
+        digest
+    }
+
+    fn column(data: &[u8]) -> Columns {
+        let mut columns = Columns::new(&[share(2)]);
+        let run = HashedBlocks::hash(share(2), 0, 4, data);
+        columns.append(run).unwrap();
+        columns
+    }
+
+    fn check(table: &TableDigest, columns: &Columns) -> Result<Verdict, Mismatch> {
+        let version = version();
+        Verdict::check(version.header(), version.id(), table, columns)
+    }
+
+    #[test]
+    fn a_bent_block_is_noticed_wherever_it_is() {
+        let version = version();
+        let data = version.column(share(2));
+        assert!(check(&digest(&version), &column(&data)).is_ok());
+        for at in 0..data.len() {
+            let mut bent = data.to_vec();
+            bent[at] ^= 1;
+            let noticed = check(&digest(&version), &column(&bent));
+            assert_eq!(noticed.err(), Some(Mismatch::Share { share: share(2) }));
+        }
+    }
+
+    #[test]
+    fn a_bent_row_is_noticed_wherever_it_is() {
+        let version = version();
+        for at in 0..version.table.bytes().len() {
+            let mut bent = version.table.bytes().to_vec();
+            bent[at] ^= 1;
+            let mut digest = TableDigest::default();
+            let rows = HashedRows::hash(4, &[share(2)], 0, &bent).unwrap();
+            digest.append(rows).unwrap();
+            let noticed = check(&digest, &column(&version.column(share(2))));
+            assert_eq!(noticed.err(), Some(Mismatch::Table));
+        }
+    }
+
+    #[test]
+    fn missing_and_surplus_blocks_are_noticed() {
+        let version = version();
+        let data = version.column(share(2));
+        for wrong in [&data[..8], &data[..9], &[]] {
+            let noticed = check(&digest(&version), &column(wrong));
+            assert_eq!(noticed.err(), Some(Mismatch::Share { share: share(2) }));
+        }
+        let longer = [&data[..8], b"12345678"].concat();
+        let noticed = check(&digest(&version), &column(&longer));
+        assert_eq!(noticed.err(), Some(Mismatch::Share { share: share(2) }));
+    }
+
+    #[test]
+    fn gaps_and_overlaps_are_noticed() {
+        let mut column = column(b"12345678");
+        let mut append = |segment| column.append(HashedBlocks::hash(share(2), segment, 4, b"abcd"));
+        for wrong in [0, 1, 3, u32::MAX] {
+            let order = Mismatch::Order {
+                what: "blocks",
+                expected: 2,
+                got: wrong,
+            };
+            assert_eq!(append(wrong), Err(order));
+        }
+        assert_eq!(append(2), Ok(()));
+    }
+
+    #[test]
+    fn a_run_of_a_share_that_is_not_being_written_is_noticed() {
+        let run = HashedBlocks::hash(share(1), 0, 4, b"abcd");
+        let refused = column(b"").append(run);
+        assert_eq!(refused, Err(Mismatch::Share { share: share(1) }));
+    }
+
+    #[test]
+    fn nothing_follows_a_short_block() {
+        let mut column = column(b"12345");
+        let run = HashedBlocks::hash(share(2), 2, 4, b"abcd");
+        assert_eq!(
+            column.append(run),
+            Err(Mismatch::PastEnd { what: "blocks" })
+        );
+    }
+
+    #[test]
+    fn no_version_has_more_than_16384_segments() {
+        let mut column = column(&vec![0; 4 * 16_384]);
+        let run = HashedBlocks::hash(share(2), 16_384, 4, b"abcd");
+        assert_eq!(
+            column.append(run),
+            Err(Mismatch::PastEnd { what: "blocks" })
+        );
+    }
+
+    #[test]
+    fn a_run_of_rows_holds_whole_rows() {
+        let refused = HashedRows::hash(4, &[], 0, &[0; 161]);
+        let length = Mismatch::RowLength {
+            row_length: 160,
+            got: 161,
+        };
+        assert_eq!(refused.err(), Some(length));
+    }
+
+    #[test]
+    fn contents_of_another_length_do_not_join_a_verdict() {
+        let version = version();
+        let verdict = check(&digest(&version), &column(&version.column(share(2)))).unwrap();
+        let table = inline(version.table.bytes().clone());
+        let join = |data: &'static [u8], number| {
+            let shares = BTreeMap::from([(share(number), inline(data.into()))]);
+            VerifiedWrite::new(&verdict, table.clone(), shares)
+        };
+        assert!(join(b"0123456789", 2).is_some());
+        assert!(join(b"012345678", 2).is_none());
+        assert!(join(b"0123456789", 1).is_none());
+    }
+}
