@@ -51,10 +51,7 @@ impl WriteCap {
 
     /// The right to read that follows.
     pub fn read_cap(&self) -> ReadCap {
-        ReadCap {
-            read_key: derive(&self.0, "read", &[]),
-            verify: self.verify_cap(),
-        }
+        ReadCap { read_key: derive(&self.0, "read", &[]), verify: self.verify_cap() }
     }
 
     /// The right to verify that follows.
@@ -109,11 +106,7 @@ impl ReadCap {
 
 impl PartialEq for ReadCap {
     fn eq(&self, other: &Self) -> bool {
-        let same_key: bool = self
-            .read_key
-            .as_slice()
-            .ct_eq(other.read_key.as_slice())
-            .into();
+        let same_key: bool = self.read_key.as_slice().ct_eq(other.read_key.as_slice()).into();
         same_key && self.verify == other.verify
     }
 }

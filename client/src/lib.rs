@@ -15,13 +15,11 @@
 
 pub mod base;
 pub mod bring;
+pub mod caps;
+pub mod encode;
 pub mod placement;
 pub mod publish;
-
 pub mod quorum;
 pub mod servermap;
 pub mod time;
 pub mod transport;
-
-pub mod caps;
-pub mod encode;

@@ -115,34 +115,25 @@ impl Manifest {
 
     /// The generation of this version, if it is held.
     pub fn generation(&self, version: VersionId) -> Option<&StoredGeneration> {
-        self.generations
-            .iter()
-            .find(|generation| generation.header.version() == version)
+        self.generations.iter().find(|generation| generation.header.version() == version)
     }
 
     /// Whether this version is the current one.
     pub fn is_current(&self, version: VersionId) -> bool {
-        self.generations
-            .first()
-            .is_some_and(|current| current.header.version() == version)
+        self.generations.first().is_some_and(|current| current.header.version() == version)
     }
 }
 
 impl StoredGeneration {
     /// Whether the share is held and not known to be damaged.
     pub fn is_whole(&self, share: ShareNumber) -> bool {
-        self.shares
-            .get(&share)
-            .is_some_and(|stored| stored.health == ShareHealth::Whole)
+        self.shares.get(&share).is_some_and(|stored| stored.health == ShareHealth::Whole)
     }
 }
 
 impl StoredShare {
     /// A share whose bytes were just checked.
     pub const fn whole(content: Content) -> Self {
-        Self {
-            health: ShareHealth::Whole,
-            content,
-        }
+        Self { health: ShareHealth::Whole, content }
     }
 }

@@ -109,11 +109,7 @@ impl Slot {
 
     /// Judges tests before the version that is to be written is known.
     pub fn judge_tests(&self, tests: &Tests) -> Result<(), Refusal> {
-        if rules::tests_pass(&self.manifest, tests, None) {
-            Ok(())
-        } else {
-            Err(Refusal::Conflict)
-        }
+        if rules::tests_pass(&self.manifest, tests, None) { Ok(()) } else { Err(Refusal::Conflict) }
     }
 
     /// Whether a Seal would be accepted now. Changes nothing: large data need not be made durable for a Seal that
@@ -147,8 +143,7 @@ impl Slot {
             return Err(Refusal::BadShare);
         }
         self.judge_seal(now, conversation, &claim)?;
-        self.conversations
-            .insert(conversation, Some(Sealed { claim, write }));
+        self.conversations.insert(conversation, Some(Sealed { claim, write }));
         self.last_sealer = Some(conversation);
         Ok(self.promise_to(conversation, now))
     }
@@ -218,42 +213,25 @@ impl Slot {
         Ok(Change::Becomes(change::written(
             &self.manifest,
             now,
-            Write {
-                header,
-                write,
-                origin: Origin::Brought,
-                discarded: &[],
-                certificate,
-            },
+            Write { header, write, origin: Origin::Brought, discarded: &[], certificate },
         )))
     }
 
     /// What a certificate makes of the slot: it is recorded and everything older than its version is dropped. May
     /// run under a promise, as it changes no current version.
     pub fn finalize(&self, certificate: Certificate) -> Result<Change, Refusal> {
-        let generation = self
-            .manifest
-            .generation(certificate.version())
-            .ok_or(Refusal::NotHeld)?;
+        let generation = self.manifest.generation(certificate.version()).ok_or(Refusal::NotHeld)?;
         if !rules::certifies(&certificate, &generation.header) {
             return Err(Refusal::BadSignature);
         }
         let next = change::finalized(&self.manifest, certificate);
-        Ok(if next == self.manifest {
-            Change::AlreadySo
-        } else {
-            Change::Becomes(next)
-        })
+        Ok(if next == self.manifest { Change::AlreadySo } else { Change::Becomes(next) })
     }
 
     /// What is found to be damaged is marked so: held, but never served.
     pub fn damaged(&self, version: VersionId, damage: Damage) -> Change {
         let next = change::damaged(&self.manifest, version, damage);
-        if next == self.manifest {
-            Change::AlreadySo
-        } else {
-            Change::Becomes(next)
-        }
+        if next == self.manifest { Change::AlreadySo } else { Change::Becomes(next) }
     }
 
     /// The store has made this manifest durable, or was found to hold it.
@@ -264,10 +242,7 @@ impl Slot {
     /// A conversation is over. Its promise ends with it; that it sealed last is remembered.
     pub fn end(&mut self, conversation: ConversationId) {
         self.conversations.remove(&conversation);
-        if self
-            .promise
-            .is_some_and(|promise| promise.holder == conversation)
-        {
+        if self.promise.is_some_and(|promise| promise.holder == conversation) {
             self.promise = None;
         }
     }
@@ -325,18 +300,13 @@ impl Slot {
             .filter(|promise| Some(promise.holder) != except)
             .and_then(|promise| promise.until.after(now.elapsed));
         match lives {
-            Some(wait) => Err(Refusal::Busy {
-                wait_ms: wait.get(),
-            }),
+            Some(wait) => Err(Refusal::Busy { wait_ms: wait.get() }),
             None => Ok(()),
         }
     }
 
     fn promise_to(&mut self, holder: ConversationId, now: Now) -> Millis {
-        self.promise = Some(Promise {
-            holder,
-            until: now.elapsed.plus(self.promise_length),
-        });
+        self.promise = Some(Promise { holder, until: now.elapsed.plus(self.promise_length) });
         self.promise_length
     }
 
@@ -357,9 +327,7 @@ impl Slot {
 
     fn history_from(&self, attempt: AttemptId) -> Vec<HistoryEntry> {
         let entries = self.manifest.history.iter().map(|record| record.entry);
-        entries
-            .skip_while(|entry| entry.attempt != attempt)
-            .collect()
+        entries.skip_while(|entry| entry.attempt != attempt).collect()
     }
 
     fn status(&self, conversation: ConversationId) -> ConversationStatus {
@@ -376,11 +344,7 @@ impl Slot {
 fn describe(stored: &StoredGeneration) -> Generation {
     Generation {
         header: stored.header.clone(),
-        shares: stored
-            .shares
-            .iter()
-            .map(|(share, stored)| (*share, stored.health))
-            .collect(),
+        shares: stored.shares.iter().map(|(share, stored)| (*share, stored.health)).collect(),
         origin: stored.origin,
     }
 }

@@ -37,9 +37,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(seed: u8) -> Self {
-        Self {
-            key: SigningKey::from_bytes(&[seed; 32]),
-        }
+        Self { key: SigningKey::from_bytes(&[seed; 32]) }
     }
 
     pub(crate) fn verify_key(&self) -> VerifyKey {
@@ -175,22 +173,14 @@ impl Version {
     }
 
     pub(crate) fn claim(&self, tests: Tests) -> Claim {
-        Claim {
-            header: self.prepared(),
-            tests,
-            discard: None,
-        }
+        Claim { header: self.prepared(), tests, discard: None }
     }
 
     pub(crate) fn claim_discarding(&self, tests: Tests, dropped: &[VersionId]) -> Claim {
         let header = self.prepared();
         let signature = self.discard_signature(STORE, dropped);
         let discard = Discard::verify(&header, dropped.to_vec(), &signature).unwrap();
-        Claim {
-            header,
-            tests,
-            discard: Some(discard),
-        }
+        Claim { header, tests, discard: Some(discard) }
     }
 
     /// These shares, checked, with all bytes inline.
@@ -207,15 +197,9 @@ impl Version {
             columns.append(run).unwrap();
         }
         let verdict = Verdict::check(self.header(), self.id(), &digest, &columns).unwrap();
-        let contents = shares
-            .iter()
-            .map(|&share| (share, inline(self.column(share))));
-        VerifiedWrite::new(
-            &verdict,
-            inline(self.table.bytes().clone()),
-            contents.collect(),
-        )
-        .unwrap()
+        let contents = shares.iter().map(|&share| (share, inline(self.column(share))));
+        VerifiedWrite::new(&verdict, inline(self.table.bytes().clone()), contents.collect())
+            .unwrap()
     }
 }
 
@@ -226,18 +210,12 @@ pub(crate) fn inline(bytes: Bytes) -> Content {
 /// Tests of these shares.
 pub(crate) fn tests(shares: &[(u8, Expected)]) -> Tests {
     Tests {
-        shares: shares
-            .iter()
-            .map(|&(number, expected)| (share(number), expected))
-            .collect(),
+        shares: shares.iter().map(|&(number, expected)| (share(number), expected)).collect(),
         no_others: false,
     }
 }
 
 /// The same, and no share beyond them.
 pub(crate) fn tests_only(shares: &[(u8, Expected)]) -> Tests {
-    Tests {
-        no_others: true,
-        ..tests(shares)
-    }
+    Tests { no_others: true, ..tests(shares) }
 }

@@ -8,18 +8,12 @@ use rand_chacha::ChaCha20Rng;
 use super::*;
 
 fn write_cap() -> WriteCap {
-    WriteCap::from_secret(Zeroizing::new(std::array::from_fn(|i| {
-        u8::try_from(i).unwrap()
-    })))
+    WriteCap::from_secret(Zeroizing::new(std::array::from_fn(|i| u8::try_from(i).unwrap())))
 }
 
 fn all_caps() -> [Cap; 3] {
     let write = write_cap();
-    [
-        Cap::Write(write.clone()),
-        Cap::Read(write.read_cap()),
-        Cap::Verify(write.verify_cap()),
-    ]
+    [Cap::Write(write.clone()), Cap::Read(write.read_cap()), Cap::Verify(write.verify_cap())]
 }
 
 fn text_of(prefix: &str, payload: &[u8]) -> String {
@@ -104,22 +98,12 @@ fn each_mistake_has_its_own_error() {
     let text = write_cap().to_text();
     assert_eq!(parse(&text[..text.len() - 1]), CapError::Checksum);
     assert_eq!(parse("tarnw1"), CapError::Checksum);
-    assert_eq!(
-        parse(&text_of("tarnw", &[9; 33])),
-        CapError::UnknownSuite { suite: 9 }
-    );
-    for (prefix, bytes) in [
-        ("tarnw", 32),
-        ("tarnw", 34),
-        ("tarnr", 33),
-        ("tarnr", 1),
-        ("tarnv", 65),
-    ] {
+    assert_eq!(parse(&text_of("tarnw", &[9; 33])), CapError::UnknownSuite { suite: 9 });
+    for (prefix, bytes) in
+        [("tarnw", 32), ("tarnw", 34), ("tarnr", 33), ("tarnr", 1), ("tarnv", 65)]
+    {
         let error = parse(&text_of(prefix, &vec![1; bytes]));
-        assert!(
-            matches!(error, CapError::Length { got, .. } if got == bytes - 1),
-            "{error}"
-        );
+        assert!(matches!(error, CapError::Length { got, .. } if got == bytes - 1), "{error}");
     }
     let mut weak = [0; 33];
     (weak[0], weak[1]) = (1, 1);
@@ -131,10 +115,7 @@ fn a_cap_of_another_kind_is_named() {
     let read = write_cap().read_cap().to_text();
     assert_eq!(
         read.parse::<WriteCap>(),
-        Err(CapError::Kind {
-            expected: CapKind::Write,
-            got: CapKind::Read,
-        })
+        Err(CapError::Kind { expected: CapKind::Write, got: CapKind::Read })
     );
     assert!(read.parse::<ReadCap>().is_ok() && read.parse::<VerifyCap>().is_err());
 }

@@ -44,9 +44,7 @@ impl CapKind {
     }
 
     fn of_prefix(prefix: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| prefix.eq_ignore_ascii_case(kind.prefix()))
+        Self::ALL.into_iter().find(|kind| prefix.eq_ignore_ascii_case(kind.prefix()))
     }
 }
 
@@ -111,13 +109,7 @@ impl WriteCap {
 impl ReadCap {
     /// The cap as text, a secret.
     pub fn to_text(&self) -> Zeroizing<String> {
-        encode(
-            CapKind::Read,
-            &[
-                self.read_key.as_slice(),
-                self.verify.verify_key().as_bytes(),
-            ],
-        )
+        encode(CapKind::Read, &[self.read_key.as_slice(), self.verify.verify_key().as_bytes()])
     }
 }
 
@@ -140,10 +132,7 @@ impl Cap {
 
     /// The error for whoever needed another kind.
     const fn not_a(&self, expected: CapKind) -> CapError {
-        CapError::Kind {
-            expected,
-            got: self.kind(),
-        }
+        CapError::Kind { expected, got: self.kind() }
     }
 }
 
@@ -167,11 +156,7 @@ impl FromStr for Cap {
         if suite != SUITE {
             return Err(CapError::UnknownSuite { suite });
         }
-        let wrong_length = CapError::Length {
-            kind,
-            expected: kind.key_length(),
-            got: key.len(),
-        };
+        let wrong_length = CapError::Length { kind, expected: kind.key_length(), got: key.len() };
         match kind {
             CapKind::Write => Ok(Self::Write(WriteCap(secret(key).ok_or(wrong_length)?))),
             CapKind::Read => {
@@ -229,13 +214,7 @@ fn encode(kind: CapKind, key: &[&[u8]]) -> Zeroizing<String> {
     let prefix = Hrp::parse_unchecked(kind.prefix());
     let payload = std::iter::once(&SUITE).chain(key.iter().copied().flatten());
     let mut text = Zeroizing::new(String::with_capacity(TEXT_LENGTH_MAX));
-    text.extend(
-        payload
-            .copied()
-            .bytes_to_fes()
-            .with_checksum::<Bech32m>(&prefix)
-            .chars(),
-    );
+    text.extend(payload.copied().bytes_to_fes().with_checksum::<Bech32m>(&prefix).chars());
     text
 }
 
@@ -243,9 +222,7 @@ fn encode(kind: CapKind, key: &[&[u8]]) -> Zeroizing<String> {
 fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, CapError> {
     let checked = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| CapError::Checksum)?;
     // The rule of segwit, that left-over bits are few and zero, makes a cap's text the only one for its bytes.
-    checked
-        .validate_segwit_padding()
-        .map_err(|_| CapError::Checksum)?;
+    checked.validate_segwit_padding().map_err(|_| CapError::Checksum)?;
     let mut payload = Zeroizing::new(Vec::with_capacity(text.len()));
     payload.extend(checked.byte_iter());
     Ok(payload)
@@ -264,7 +241,5 @@ fn verify_cap(key: &[u8], wrong_length: CapError) -> Result<VerifyCap, CapError>
     if key.len() != 32 {
         return Err(wrong_length);
     }
-    VerifyKey::parse(key)
-        .map(VerifyCap)
-        .map_err(|_| CapError::UnusableKey)
+    VerifyKey::parse(key).map(VerifyCap).map_err(|_| CapError::UnusableKey)
 }

@@ -33,12 +33,9 @@ impl VerifiedBlock {
         bytes: Bytes,
     ) -> Result<Self, BlockMismatch> {
         match row.hash(share) {
-            Some(hash) if row.matches(segment, share, &bytes) => Ok(Self {
-                segment,
-                share,
-                hash: *hash,
-                bytes,
-            }),
+            Some(hash) if row.matches(segment, share, &bytes) => {
+                Ok(Self { segment, share, hash: *hash, bytes })
+            }
             Some(_) | None => Err(BlockMismatch { segment, share }),
         }
     }

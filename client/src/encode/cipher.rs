@@ -38,14 +38,8 @@ mod tests {
         // AES-256 of the all-zero block and of the block 00…01 under the all-zero key (NIST's known answers).
         let mut stream = [0; 32];
         apply(&[0; 32], &mut stream);
-        assert_eq!(
-            hex::encode(&stream[..16]),
-            "dc95c078a2408989ad48a21492842087"
-        );
-        assert_eq!(
-            hex::encode(&stream[16..]),
-            "530f8afbc74536b9a963b4f1c4cb738b"
-        );
+        assert_eq!(hex::encode(&stream[..16]), "dc95c078a2408989ad48a21492842087");
+        assert_eq!(hex::encode(&stream[16..]), "530f8afbc74536b9a963b4f1c4cb738b");
     }
 
     #[test]

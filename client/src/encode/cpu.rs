@@ -17,16 +17,12 @@ pub enum CpuError {
 
 /// Checks the processor. Call it once at start, before anything is encoded or decoded.
 pub fn check() -> Result<(), CpuError> {
-    let missing: Vec<&str> = needed()
-        .into_iter()
-        .filter_map(|(name, present)| (!present).then_some(name))
-        .collect();
+    let missing: Vec<&str> =
+        needed().into_iter().filter_map(|(name, present)| (!present).then_some(name)).collect();
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(CpuError::Unsupported {
-            missing: missing.join(", "),
-        })
+        Err(CpuError::Unsupported { missing: missing.join(", ") })
     }
 }
 
@@ -57,9 +53,7 @@ mod tests {
 
     #[test]
     fn a_missing_instruction_set_is_named_with_the_way_out() {
-        let error = CpuError::Unsupported {
-            missing: "AVX2".to_owned(),
-        };
+        let error = CpuError::Unsupported { missing: "AVX2".to_owned() };
         let sentence = error.to_string();
         assert!(sentence.contains("AVX2") && sentence.contains("--features portable"));
     }

@@ -99,10 +99,7 @@ impl Erasure {
         }
         let got = by_share.iter().flatten().count();
         if got < usize::from(self.k) {
-            return Err(TooFewBlocks {
-                needed: self.k,
-                got,
-            });
+            return Err(TooFewBlocks { needed: self.k, got });
         }
         Ok(self.primary(block_length, &by_share))
     }
@@ -167,8 +164,7 @@ fn reconstruct(
             (block.as_mut_slice(), present)
         }))
         .collect();
-    code.reconstruct_data(&mut shards)
-        .expect("k equal blocks that are not empty are present");
+    code.reconstruct_data(&mut shards).expect("k equal blocks that are not empty are present");
 }
 
 /// Codes made lately, newest first. The matrix of a wide code takes tens of milliseconds to make.

@@ -163,11 +163,7 @@ struct SegmentReader {
 
 impl SegmentReader {
     fn open(source: &Source, encoder: Arc<SegmentEncoder>) -> Result<Self, PassError> {
-        Ok(Self {
-            source: source.open().map_err(read_failed)?,
-            encoder,
-            next: 0,
-        })
+        Ok(Self { source: source.open().map_err(read_failed)?, encoder, next: 0 })
     }
 
     /// The next segment's plaintext; after the last one, looks whether the source ends there and was left alone.

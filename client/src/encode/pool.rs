@@ -21,10 +21,7 @@ impl BufferPool {
             bytes = vec![0; length];
         }
         bytes.resize(length, 0);
-        Buffer {
-            bytes,
-            pool: self.clone(),
-        }
+        Buffer { bytes, pool: self.clone() }
     }
 
     fn resting(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {

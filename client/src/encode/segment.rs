@@ -83,23 +83,13 @@ impl SegmentEncoder {
 
     /// Encodes a segment in the buffer it was read into.
     pub fn encode_buffer(&self, buffer: SegmentBuffer) -> CodedSegment {
-        let SegmentBuffer {
-            segment,
-            plaintext_length,
-            mut bytes,
-        } = buffer;
+        let SegmentBuffer { segment, plaintext_length, mut bytes } = buffer;
         let block_length = self.geometry.block_length(segment);
         let primary_length = usize::from(self.geometry.k()) * block_length;
         let (primary, secondary) = bytes.as_mut().split_at_mut(primary_length);
         let (data, padding) = primary.split_at_mut(plaintext_length);
 
-        let salt = cipher::salt(
-            &self.salt_key,
-            self.attempt,
-            self.sequence_number,
-            segment,
-            data,
-        );
+        let salt = cipher::salt(&self.salt_key, self.attempt, self.sequence_number, segment, data);
         cipher::apply(&self.read_cap.segment_key(&salt), data);
         padding.fill(0);
         self.erasure.encode(block_length, primary, secondary);
@@ -109,11 +99,7 @@ impl SegmentEncoder {
             .zip(&blocks)
             .map(|(share, block)| block_hash(segment, share, block))
             .collect();
-        CodedSegment {
-            segment,
-            row: Row::new(&salt, &hashes),
-            blocks,
-        }
+        CodedSegment { segment, row: Row::new(&salt, &hashes), blocks }
     }
 }
 
@@ -178,10 +164,7 @@ pub struct SegmentDecoder {
 impl SegmentDecoder {
     /// The decoder of a version of this geometry.
     pub fn new(read_cap: &ReadCap, geometry: Geometry) -> Self {
-        Self {
-            read_cap: read_cap.clone(),
-            blocks: BlockRepairer::new(geometry),
-        }
+        Self { read_cap: read_cap.clone(), blocks: BlockRepairer::new(geometry) }
     }
 
     /// The plaintext of a segment, from its row and any k of its blocks.
@@ -208,10 +191,7 @@ pub struct BlockRepairer {
 impl BlockRepairer {
     /// The repairer of a version of this geometry.
     pub fn new(geometry: Geometry) -> Self {
-        Self {
-            geometry,
-            erasure: Erasure::of(&geometry),
-        }
+        Self { geometry, erasure: Erasure::of(&geometry) }
     }
 
     /// The blocks of the `wanted` shares, in that order, from a segment's row and any k of its blocks.
@@ -235,9 +215,7 @@ impl BlockRepairer {
         wanted
             .iter()
             .map(|&share| {
-                let block = made
-                    .get(share.index())
-                    .ok_or(DecodeError::NoSuchShare { share })?;
+                let block = made.get(share.index()).ok_or(DecodeError::NoSuchShare { share })?;
                 VerifiedBlock::check(row, segment, share, block.clone())
                     .map_err(|_| DecodeError::Inconsistent { segment })
             })
@@ -267,10 +245,7 @@ impl BlockRepairer {
         }
         let pieces: Vec<Piece<'_>> = blocks
             .iter()
-            .map(|block| Piece {
-                share: block.share(),
-                block: block.bytes(),
-            })
+            .map(|block| Piece { share: block.share(), block: block.bytes() })
             .collect();
         let primary = self.erasure.decode(block_length, &pieces)?;
         self.check_primary(segment, row, blocks, &primary)?;

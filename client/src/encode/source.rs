@@ -49,19 +49,12 @@ pub enum SourceError {
 impl Source {
     /// The file at `path`, whose length is taken now. Blocks for one look at the file system.
     pub fn file(path: &Path) -> Result<Self, SourceError> {
-        let metadata = std::fs::metadata(path).map_err(|source| SourceError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+        let metadata = std::fs::metadata(path)
+            .map_err(|source| SourceError::Open { path: path.to_owned(), source })?;
         if metadata.is_file() {
-            Ok(Self::File {
-                path: path.into(),
-                length: metadata.len(),
-            })
+            Ok(Self::File { path: path.into(), length: metadata.len() })
         } else {
-            Err(SourceError::NotAFile {
-                path: path.to_owned(),
-            })
+            Err(SourceError::NotAFile { path: path.to_owned() })
         }
     }
 
@@ -133,10 +126,7 @@ pub struct Stamp {
 
 impl Stamp {
     fn of(metadata: &Metadata) -> io::Result<Self> {
-        Ok(Self {
-            length: metadata.len(),
-            modified: metadata.modified()?,
-        })
+        Ok(Self { length: metadata.len(), modified: metadata.modified()? })
     }
 }
 
@@ -147,10 +137,7 @@ mod tests {
     #[test]
     fn only_regular_files_are_sources() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            Source::file(folder.path()),
-            Err(SourceError::NotAFile { .. })
-        ));
+        assert!(matches!(Source::file(folder.path()), Err(SourceError::NotAFile { .. })));
         assert!(matches!(
             Source::file(&folder.path().join("missing")),
             Err(SourceError::Open { .. })

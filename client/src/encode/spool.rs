@@ -61,10 +61,8 @@ impl Spool {
         let mut chunk = vec![0; CHUNK];
         let mut length = 0;
         loop {
-            let count = input
-                .read(&mut chunk)
-                .await
-                .map_err(|source| SpoolError::Read { source })?;
+            let count =
+                input.read(&mut chunk).await.map_err(|source| SpoolError::Read { source })?;
             if count == 0 {
                 break;
             }
@@ -72,15 +70,10 @@ impl Spool {
             if length > limit {
                 return Err(SpoolError::TooLarge { limit });
             }
-            file.write_all(&chunk[..count])
-                .await
-                .map_err(write_failed)?;
+            file.write_all(&chunk[..count]).await.map_err(write_failed)?;
         }
         file.flush().await.map_err(write_failed)?;
-        Ok(Self {
-            file: Arc::new(file.into_std().await),
-            length,
-        })
+        Ok(Self { file: Arc::new(file.into_std().await), length })
     }
 
     /// How many bytes there are.
@@ -90,10 +83,7 @@ impl Spool {
 
     /// A reader from the start.
     pub fn reader(&self) -> SpoolReader {
-        SpoolReader {
-            file: Arc::clone(&self.file),
-            position: 0,
-        }
+        SpoolReader { file: Arc::clone(&self.file), position: 0 }
     }
 }
 
@@ -120,9 +110,7 @@ mod tests {
     async fn a_spool_is_read_more_than_once_and_leaves_no_name() {
         let folder = tempfile::tempdir().unwrap();
         let input: Vec<u8> = (0..CHUNK + 5).map(|i| i.to_le_bytes()[0]).collect();
-        let spool = Spool::fill(input.as_slice(), folder.path(), input.len() as u64)
-            .await
-            .unwrap();
+        let spool = Spool::fill(input.as_slice(), folder.path(), input.len() as u64).await.unwrap();
         assert_eq!(spool.length(), input.len() as u64);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let (mut one, mut two) = (spool.reader(), spool.reader());

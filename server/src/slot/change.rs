@@ -35,14 +35,10 @@ pub enum Damage {
 /// The manifest after a write: a version that is held gains the shares it lacked, any other becomes the current one.
 pub(super) fn written(manifest: &Manifest, now: Now, write: Write<'_>) -> Manifest {
     let mut next = manifest.clone();
-    next.generations
-        .retain(|held| !write.discarded.contains(&held.header.version()));
+    next.generations.retain(|held| !write.discarded.contains(&held.header.version()));
     next.certificates.extend(write.certificate);
     let version = write.header.version();
-    let held = next
-        .generations
-        .iter_mut()
-        .find(|held| held.header.version() == version);
+    let held = next.generations.iter_mut().find(|held| held.header.version() == version);
     match held {
         Some(held) => add_shares(held, write.write, write.origin),
         None => add_generation(&mut next, now, write.header, write.write, write.origin),
@@ -64,10 +60,7 @@ pub(super) fn finalized(manifest: &Manifest, certificate: Certificate) -> Manife
 /// The manifest after damage was found.
 pub(super) fn damaged(manifest: &Manifest, version: VersionId, damage: Damage) -> Manifest {
     let mut next = manifest.clone();
-    let held = next
-        .generations
-        .iter_mut()
-        .filter(|held| held.header.version() == version);
+    let held = next.generations.iter_mut().filter(|held| held.header.version() == version);
     for (share, stored) in held.flat_map(|held| held.shares.iter_mut()) {
         match damage {
             Damage::Share(bad) if bad != *share => {}
@@ -90,18 +83,9 @@ fn add_generation(
     }
     remember(&mut next.history, now, &header);
     let (table, contents) = write.into_contents();
-    let shares = contents
-        .into_iter()
-        .map(|(share, content)| (share, StoredShare::whole(content)));
-    next.generations.insert(
-        0,
-        StoredGeneration {
-            header,
-            origin,
-            table,
-            shares: shares.collect(),
-        },
-    );
+    let shares = contents.into_iter().map(|(share, content)| (share, StoredShare::whole(content)));
+    next.generations
+        .insert(0, StoredGeneration { header, origin, table, shares: shares.collect() });
 }
 
 /// A share that is held whole stays as it is. The table that came is known to be good, the one held may be damaged.
@@ -129,11 +113,8 @@ fn remember(history: &mut Vec<HistoryRecord>, now: Now, header: &SignedHeader) {
         committed_at: now.unix_seconds,
     });
     let forgotten_before = now.unix_seconds.saturating_sub(HISTORY_KEPT_SECONDS);
-    let young = history
-        .iter()
-        .rev()
-        .take_while(|record| record.committed_at >= forgotten_before)
-        .count();
+    let young =
+        history.iter().rev().take_while(|record| record.committed_at >= forgotten_before).count();
     let kept = young.clamp(HISTORY_KEPT, HISTORY_MAX);
     history.drain(..history.len().saturating_sub(kept));
 }
@@ -141,18 +122,11 @@ fn remember(history: &mut Vec<HistoryRecord>, now: Now, header: &SignedHeader) {
 /// Keeps the certificates of held versions and the newest one, each once.
 fn keep_certificates(next: &mut Manifest) {
     let newest = rules::newest_certificate(next).map(Certificate::version);
-    let Manifest {
-        certificates,
-        generations,
-        ..
-    } = next;
+    let Manifest { certificates, generations, .. } = next;
     certificates.sort_by_key(|certificate| (certificate.sequence_number(), certificate.version()));
     certificates.dedup_by_key(|certificate| certificate.version());
     certificates.retain(|certificate| {
         let version = certificate.version();
-        Some(version) == newest
-            || generations
-                .iter()
-                .any(|held| held.header.version() == version)
+        Some(version) == newest || generations.iter().any(|held| held.header.version() == version)
     });
 }

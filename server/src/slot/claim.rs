@@ -39,22 +39,13 @@ impl PreparedHeader {
         signature: &Signature,
     ) -> Result<Self, Refusal> {
         let header = parse(&bytes)?;
-        let statement = Statement::Prepare {
-            store,
-            header: &bytes,
-        };
+        let statement = Statement::Prepare { store, header: &bytes };
         if verify_key.storage_index() != header.storage_index
             || verify_key.verify(&statement, signature).is_err()
         {
             return Err(Refusal::BadSignature);
         }
-        Ok(Self {
-            version: version_id(&bytes),
-            header,
-            bytes,
-            store,
-            verify_key,
-        })
+        Ok(Self { version: version_id(&bytes), header, bytes, store, verify_key })
     }
 
     /// The signature that makes it a version.
@@ -120,10 +111,7 @@ impl Discard {
             sealed: sealed.version,
             dropped: &versions,
         };
-        sealed
-            .verify_key
-            .verify(&statement, signature)
-            .map_err(|_| Refusal::BadSignature)?;
+        sealed.verify_key.verify(&statement, signature).map_err(|_| Refusal::BadSignature)?;
         Ok(Self(versions))
     }
 

@@ -12,10 +12,7 @@ use crate::manifest::Manifest;
 /// Rule 3. Tests look at the first generation only; a share of the very version being written passes any of them.
 pub(super) fn tests_pass(manifest: &Manifest, tests: &Tests, writing: Option<VersionId>) -> bool {
     let Some(current) = manifest.generations.first() else {
-        return tests
-            .shares
-            .values()
-            .all(|expected| *expected == Expected::Absent);
+        return tests.shares.values().all(|expected| *expected == Expected::Absent);
     };
     let version = current.header.version();
     if Some(version) == writing {
@@ -48,11 +45,7 @@ pub(super) fn has_room(manifest: &Manifest, discarded: &[VersionId]) -> Result<(
         .iter()
         .filter(|generation| !discarded.contains(&generation.header.version()))
         .count();
-    if kept < GENERATIONS_MAX {
-        Ok(())
-    } else {
-        Err(Refusal::TooManyGenerations)
-    }
+    if kept < GENERATIONS_MAX { Ok(()) } else { Err(Refusal::TooManyGenerations) }
 }
 
 /// What a version that is brought may become current over: nothing, its own predecessor, or with its certificate
@@ -118,10 +111,8 @@ pub(super) fn certifies(certificate: &Certificate, header: &SignedHeader) -> boo
 
 /// Every predecessor link that the slot knows: from its history, its floor and its generations.
 fn predecessors(manifest: &Manifest) -> BTreeMap<VersionId, Option<VersionId>> {
-    let history = manifest
-        .history
-        .iter()
-        .map(|record| (record.entry.version, record.entry.predecessor));
+    let history =
+        manifest.history.iter().map(|record| (record.entry.version, record.entry.predecessor));
     let held = manifest.generations.iter().map(|held| &held.header);
     let signed = manifest
         .floor

@@ -14,10 +14,7 @@ const PROMISE: Millis = Millis::new(30_000);
 const WEEK_SECONDS: u64 = 7 * 24 * 60 * 60;
 
 fn at(milliseconds: u64) -> Now {
-    Now {
-        elapsed: Millis::new(milliseconds),
-        unix_seconds: 1_000_000_000 + milliseconds / 1000,
-    }
+    Now { elapsed: Millis::new(milliseconds), unix_seconds: 1_000_000_000 + milliseconds / 1000 }
 }
 
 fn writer() -> Writer {
@@ -25,12 +22,7 @@ fn writer() -> Writer {
 }
 
 fn slot() -> Slot {
-    Slot::new(
-        STORE,
-        writer().storage_index(),
-        PROMISE,
-        Manifest::default(),
-    )
+    Slot::new(STORE, writer().storage_index(), PROMISE, Manifest::default())
 }
 
 /// A slot that holds share 0 of each of these versions, the last one current, and was restarted since.
@@ -52,14 +44,7 @@ fn accept(slot: &mut Slot, change: Change) {
 
 /// Opens a conversation and seals with it, without tests.
 fn seal(slot: &mut Slot, number: u8, version: &Version, shares: &[u8]) -> Result<Millis, Refusal> {
-    seal_at(
-        slot,
-        at(0),
-        number,
-        version.claim(Default::default()),
-        version,
-        shares,
-    )
+    seal_at(slot, at(0), number, version.claim(Default::default()), version, shares)
 }
 
 fn seal_at(

@@ -100,12 +100,7 @@ impl Columns {
     pub fn append(&mut self, run: HashedBlocks) -> Result<(), Mismatch> {
         let share = run.share;
         let column = self.0.get_mut(&share).ok_or(Mismatch::Share { share })?;
-        follows(
-            "blocks",
-            column.hashes.len(),
-            run.first_segment,
-            run.hashes.len(),
-        )?;
+        follows("blocks", column.hashes.len(), run.first_segment, run.hashes.len())?;
         if column.ended {
             return Err(Mismatch::PastEnd { what: "blocks" });
         }
@@ -135,10 +130,7 @@ impl HashedRows {
         let row_length = SALT_LENGTH + 32 * usize::from(n);
         let rows = data.chunks_exact(row_length);
         if !rows.remainder().is_empty() || shares.iter().any(|share| share.get() >= n) {
-            return Err(Mismatch::RowLength {
-                row_length,
-                got: data.len(),
-            });
+            return Err(Mismatch::RowLength { row_length, got: data.len() });
         }
         let hash_in = |row: &[u8], share: ShareNumber| {
             let mut hash = Digest32::default();
@@ -167,12 +159,7 @@ pub struct TableDigest {
 impl TableDigest {
     /// Adds the run that follows.
     pub fn append(&mut self, run: HashedRows) -> Result<(), Mismatch> {
-        follows(
-            "rows",
-            self.leaves.len(),
-            run.first_segment,
-            run.leaves.len(),
-        )?;
+        follows("rows", self.leaves.len(), run.first_segment, run.leaves.len())?;
         self.leaves.extend(run.leaves);
         for (share, hashes) in run.expected {
             self.expected.entry(share).or_default().extend(hashes);
@@ -259,14 +246,8 @@ impl VerifiedWrite {
     ) -> Option<Self> {
         let fits = table.length() == verdict.table_length
             && shares.keys().eq(&verdict.shares)
-            && shares
-                .values()
-                .all(|content| content.length() == verdict.share_length);
-        fits.then_some(Self {
-            version: verdict.version,
-            table,
-            shares,
-        })
+            && shares.values().all(|content| content.length() == verdict.share_length);
+        fits.then_some(Self { version: verdict.version, table, shares })
     }
 
     /// The version.
@@ -356,11 +337,7 @@ mod tests {
         let mut column = column(b"12345678");
         let mut append = |segment| column.append(HashedBlocks::hash(share(2), segment, 4, b"abcd"));
         for wrong in [0, 1, 3, u32::MAX] {
-            let order = Mismatch::Order {
-                what: "blocks",
-                expected: 2,
-                got: wrong,
-            };
+            let order = Mismatch::Order { what: "blocks", expected: 2, got: wrong };
             assert_eq!(append(wrong), Err(order));
         }
         assert_eq!(append(2), Ok(()));
@@ -377,29 +354,20 @@ mod tests {
     fn nothing_follows_a_short_block() {
         let mut column = column(b"12345");
         let run = HashedBlocks::hash(share(2), 2, 4, b"abcd");
-        assert_eq!(
-            column.append(run),
-            Err(Mismatch::PastEnd { what: "blocks" })
-        );
+        assert_eq!(column.append(run), Err(Mismatch::PastEnd { what: "blocks" }));
     }
 
     #[test]
     fn no_version_has_more_than_16384_segments() {
         let mut column = column(&vec![0; 4 * 16_384]);
         let run = HashedBlocks::hash(share(2), 16_384, 4, b"abcd");
-        assert_eq!(
-            column.append(run),
-            Err(Mismatch::PastEnd { what: "blocks" })
-        );
+        assert_eq!(column.append(run), Err(Mismatch::PastEnd { what: "blocks" }));
     }
 
     #[test]
     fn a_run_of_rows_holds_whole_rows() {
         let refused = HashedRows::hash(4, &[], 0, &[0; 161]);
-        let length = Mismatch::RowLength {
-            row_length: 160,
-            got: 161,
-        };
+        let length = Mismatch::RowLength { row_length: 160, got: 161 };
         assert_eq!(refused.err(), Some(length));
     }
 

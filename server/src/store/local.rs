@@ -131,10 +131,8 @@ impl LocalStore {
             });
         }
         folder.lay_out().map_err(failed)?;
-        let _lock = folder
-            .lock()
-            .map_err(failed)?
-            .ok_or_else(|| InitError::InUse { folder: whose() })?;
+        let _lock =
+            folder.lock().map_err(failed)?.ok_or_else(|| InitError::InUse { folder: whose() })?;
         if inspect(&folder)? == Found::Store {
             return Err(InitError::AlreadyInitialised { folder: whose() });
         }
@@ -215,9 +213,7 @@ impl Store for LocalStore {
             let disk = rustix::fs::statvfs(&path)
                 .map_err(|error| fault::io("asking for free space", error.into()))?;
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            Ok(Space {
-                free_bytes: free.saturating_sub(reserve),
-            })
+            Ok(Space { free_bytes: free.saturating_sub(reserve) })
         })
         .await
     }
@@ -251,12 +247,7 @@ impl Store for LocalStore {
     ) -> Result<Revision, StoreError> {
         let rows = ManifestRows::of(slot, &manifest).map_err(unfit)?;
         let (answer, answered) = oneshot::channel();
-        self.committer.submit(Replace {
-            slot,
-            expected,
-            rows,
-            answer,
-        });
+        self.committer.submit(Replace { slot, expected, rows, answer });
         answered.await.unwrap_or_else(|_| {
             Err(StoreError::Io {
                 operation: "handing a change to the committer",
@@ -295,11 +286,7 @@ fn take(path: &Path) -> Result<(Folder, FolderLock), OpenError> {
 }
 
 fn inspect(folder: &Folder) -> Result<Found, StoreError> {
-    if folder.database().exists() {
-        schema::inspect(&folder.database())
-    } else {
-        Ok(Found::Empty)
-    }
+    if folder.database().exists() { schema::inspect(&folder.database()) } else { Ok(Found::Empty) }
 }
 
 /// Removes unfinished chunks and those that no manifest names.
@@ -322,12 +309,7 @@ fn clean(folder: &Folder, connection: &Connection) -> Result<(), StoreError> {
         folder::remove_file(&folder.chunk(*id)).map_err(failed)?;
     }
     let (staged, orphans) = (staged.len(), orphans.len());
-    tracing::info!(
-        staged,
-        orphans,
-        named = named.len(),
-        "removed unfinished chunks"
-    );
+    tracing::info!(staged, orphans, named = named.len(), "removed unfinished chunks");
     Ok(())
 }
 

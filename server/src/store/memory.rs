@@ -41,10 +41,7 @@ pub enum Operation {
 impl MemoryStore {
     /// An empty store of `capacity` bytes. The generator names chunks, and decides what a crash leaves.
     pub fn new(id: StoreId, capacity: u64, rng: impl Rng + Send + 'static) -> Self {
-        Self {
-            id,
-            disk: Arc::new(Mutex::new(Disk::new(capacity, Box::new(rng)))),
-        }
+        Self { id, disk: Arc::new(Mutex::new(Disk::new(capacity, Box::new(rng)))) }
     }
 
     /// The power fails and comes back: what was not synced is lost, torn or kept; whatever still runs from before
@@ -61,9 +58,7 @@ impl MemoryStore {
     /// Until the answer is dropped, no change of a manifest becomes durable: they all wait.
     pub fn hold_changes(&self) -> Hold {
         self.disk().hold();
-        Hold {
-            disk: Arc::clone(&self.disk),
-        }
+        Hold { disk: Arc::clone(&self.disk) }
     }
 
     /// Changes a manifest as no server does: a failing disk, or a hand at work.
@@ -110,9 +105,7 @@ impl Store for MemoryStore {
     }
 
     async fn space(&self) -> Result<Space, StoreError> {
-        Ok(Space {
-            free_bytes: self.disk().free_bytes(),
-        })
+        Ok(Space { free_bytes: self.disk().free_bytes() })
     }
 
     async fn load(&self, slot: StorageIndex) -> Result<Option<(Manifest, Revision)>, StoreError> {
@@ -135,11 +128,7 @@ impl Store for MemoryStore {
 
     async fn chunk(&self) -> Result<MemoryChunk, StoreError> {
         let (id, boot) = self.disk().create_chunk();
-        Ok(MemoryChunk {
-            disk: Arc::clone(&self.disk),
-            boot,
-            id: Some(id),
-        })
+        Ok(MemoryChunk { disk: Arc::clone(&self.disk), boot, id: Some(id) })
     }
 
     async fn read(
@@ -193,10 +182,7 @@ impl ChunkWriter for MemoryChunk {
         lock(&self.disk).finish(self.boot, id)?;
         self.id = None;
         let (disk, boot) = (Arc::clone(&self.disk), self.boot);
-        Ok(PinnedChunk {
-            id,
-            pin: Pin::new(move || lock(&disk).unpin(boot, id)),
-        })
+        Ok(PinnedChunk { id, pin: Pin::new(move || lock(&disk).unpin(boot, id)) })
     }
 }
 
@@ -213,10 +199,7 @@ fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
 }
 
 fn crashed(operation: &'static str) -> StoreError {
-    StoreError::Io {
-        operation,
-        source: std::io::Error::other("the disk crashed meanwhile"),
-    }
+    StoreError::Io { operation, source: std::io::Error::other("the disk crashed meanwhile") }
 }
 
 async fn let_others_run() {

@@ -15,11 +15,7 @@ fn blocks(code: &Erasure, block_length: usize) -> Vec<Vec<u8>> {
         .collect();
     let mut secondary = vec![0xEE; usize::from(code.n - code.k) * block_length];
     code.encode(block_length, &primary, &mut secondary);
-    [primary, secondary]
-        .concat()
-        .chunks_exact(block_length)
-        .map(<[u8]>::to_vec)
-        .collect()
+    [primary, secondary].concat().chunks_exact(block_length).map(<[u8]>::to_vec).collect()
 }
 
 fn pieces<'a>(blocks: &'a [Vec<u8>], chosen: &[usize]) -> Vec<Piece<'a>> {
@@ -65,10 +61,7 @@ fn repeated_foreign_and_misfit_blocks_do_not_count() {
 fn empty_blocks_need_no_library() {
     let code = code(3, 5);
     code.encode(0, &[], &mut []);
-    assert_eq!(
-        code.decode(0, &pieces(&vec![vec![]; 5], &[1, 3, 4])),
-        Ok(vec![])
-    );
+    assert_eq!(code.decode(0, &pieces(&vec![vec![]; 5], &[1, 3, 4])), Ok(vec![]));
 }
 
 #[test]

@@ -18,11 +18,7 @@ fn pass(source: Source, length: u64, reading: Reading) -> Pass {
     let cap = WriteCap::from_secret(Zeroizing::new([7; 32])).read_cap();
     let attempt = AttemptId::new([1; 16]);
     let encoder = SegmentEncoder::new(&cap, geometry, attempt, SequenceNumber::FIRST);
-    Pass {
-        source,
-        encoder: Arc::new(encoder),
-        reading,
-    }
+    Pass { source, encoder: Arc::new(encoder), reading }
 }
 
 fn plaintext(length: usize) -> Vec<u8> {
@@ -39,9 +35,7 @@ fn share(number: u8) -> ShareNumber {
 
 /// One lane for each share.
 fn lanes() -> (Vec<Lane>, Vec<mpsc::Receiver<LanePiece>>) {
-    ShareNumber::all(3)
-        .map(|share| Lane::new(LaneId(share.get().into()), vec![share]))
-        .unzip()
+    ShareNumber::all(3).map(|share| Lane::new(LaneId(share.get().into()), vec![share])).unzip()
 }
 
 async fn drain(mut lane: mpsc::Receiver<LanePiece>) -> Vec<LanePiece> {
@@ -57,10 +51,7 @@ fn unblocked(blocked: Blocked) {
 }
 
 async fn table_of(source: Source, length: u64) -> Table {
-    pass(source, length, Reading::First)
-        .run(Vec::new(), unblocked)
-        .await
-        .unwrap()
+    pass(source, length, Reading::First).run(Vec::new(), unblocked).await.unwrap()
 }
 
 fn change(result: Result<Table, PassError>) -> SourceChange {
@@ -75,11 +66,8 @@ async fn every_lane_gets_its_own_blocks_in_order() {
     let pass = pass(bytes(100), 100, Reading::First);
     let (one, from_one) = Lane::new(LaneId(1), vec![share(2), share(0)]);
     let (two, from_two) = Lane::new(LaneId(2), vec![share(1)]);
-    let (table, one, two) = tokio::join!(
-        pass.run(vec![one, two], unblocked),
-        drain(from_one),
-        drain(from_two)
-    );
+    let (table, one, two) =
+        tokio::join!(pass.run(vec![one, two], unblocked), drain(from_one), drain(from_two));
     let table = table.unwrap();
     assert_eq!((table.len(), one.len(), two.len()), (7, 7, 7));
     for (segment, (one, two)) in (0..7).zip(one.iter().zip(&two)) {
@@ -101,11 +89,7 @@ async fn all_kinds_of_source_give_the_same_table() {
         let path = folder.path().join("file");
         std::fs::write(&path, plaintext(length)).unwrap();
         let spool = Spool::fill(plaintext(length).as_slice(), folder.path(), 1000).await;
-        let sources = [
-            bytes(length),
-            Source::file(&path).unwrap(),
-            Source::Spool(spool.unwrap()),
-        ];
+        let sources = [bytes(length), Source::file(&path).unwrap(), Source::Spool(spool.unwrap())];
         let mut roots = BTreeSet::new();
         for source in sources {
             assert_eq!(source.length(), length as u64);
@@ -173,9 +157,7 @@ async fn a_file_that_vanished_is_reported_as_unreadable() {
     std::fs::write(&path, "x").unwrap();
     let source = Source::file(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    let result = pass(source, 1, Reading::First)
-        .run(Vec::new(), unblocked)
-        .await;
+    let result = pass(source, 1, Reading::First).run(Vec::new(), unblocked).await;
     assert!(matches!(result, Err(PassError::Read { .. })), "{result:?}");
 }
 

@@ -13,12 +13,8 @@ fn read_cap() -> ReadCap {
 }
 
 fn geometry(k: u8, n: u8, block_size: u32, length: u64) -> Geometry {
-    Geometry::new(
-        Shape::with_default_happy(k.into(), n.into()).unwrap(),
-        block_size,
-        length,
-    )
-    .unwrap()
+    Geometry::new(Shape::with_default_happy(k.into(), n.into()).unwrap(), block_size, length)
+        .unwrap()
 }
 
 fn encoder(geometry: Geometry) -> SegmentEncoder {
@@ -35,10 +31,7 @@ fn encode_all(encoder: &SegmentEncoder, plaintext: &[u8]) -> Vec<CodedSegment> {
     (0..cut.segments())
         .map(|segment| {
             let start = usize::try_from(cut.segment_offset(segment)).unwrap();
-            encoder.encode(
-                segment,
-                &plaintext[start..start + cut.segment_length(segment)],
-            )
+            encoder.encode(segment, &plaintext[start..start + cut.segment_length(segment)])
         })
         .collect()
 }
@@ -72,10 +65,7 @@ fn lengths_around_every_boundary_round_trip_in_every_shape() {
     for (k, n) in SHAPES {
         let (block, segment) = (8, 8 * u64::from(k));
         let boundaries = [0, u64::from(k), block, segment, 2 * segment];
-        for length in boundaries
-            .into_iter()
-            .flat_map(|at| [at.saturating_sub(1), at, at + 1])
-        {
+        for length in boundaries.into_iter().flat_map(|at| [at.saturating_sub(1), at, at + 1]) {
             let cut = geometry(k, n, 8, length);
             let data = plaintext(length);
             let coded = encode_all(&encoder(cut), &data);
@@ -178,10 +168,7 @@ fn too_few_and_repeated_blocks_are_not_enough() {
     let blocks = verified(coded, [share(4), share(1), share(1)]);
     assert_eq!(
         decoder.decode(0, &coded.row, &blocks),
-        Err(DecodeError::TooFewBlocks(TooFewBlocks {
-            needed: 3,
-            got: 2
-        }))
+        Err(DecodeError::TooFewBlocks(TooFewBlocks { needed: 3, got: 2 }))
     );
 }
 
@@ -211,21 +198,11 @@ fn a_writer_cannot_make_shares_that_decode_differently_by_subset() {
     let decode =
         |shares: [u8; 2]| decoder.decode(0, &coded.row, &verified(&coded, shares.map(share)));
     assert_eq!(decode([0, 2]).as_deref(), Ok(&plaintext(16)[..]));
-    assert_eq!(
-        decode([0, 3]),
-        Err(DecodeError::Inconsistent { segment: 0 })
-    );
-    assert_eq!(
-        decode([2, 3]),
-        Err(DecodeError::Inconsistent { segment: 0 })
-    );
+    assert_eq!(decode([0, 3]), Err(DecodeError::Inconsistent { segment: 0 }));
+    assert_eq!(decode([2, 3]), Err(DecodeError::Inconsistent { segment: 0 }));
     let repairer = BlockRepairer::new(cut);
     let good = verified(&coded, [share(0), share(1)]);
-    assert!(
-        repairer
-            .regenerate(0, &coded.row, &good, &[share(2)])
-            .is_ok()
-    );
+    assert!(repairer.regenerate(0, &coded.row, &good, &[share(2)]).is_ok());
     assert_eq!(
         repairer.regenerate(0, &coded.row, &good, &[share(3)]),
         Err(DecodeError::Inconsistent { segment: 0 })
@@ -236,20 +213,13 @@ fn a_writer_cannot_make_shares_that_decode_differently_by_subset() {
 fn signed_blocks_of_the_wrong_length_are_the_writers_fault_and_no_panic() {
     let cut = geometry(2, 3, 8, 16);
     let blocks = [b"12345678".as_slice(), b"1234567", b""].map(Bytes::copy_from_slice);
-    let coded = CodedSegment {
-        segment: 0,
-        row: row_over(0, &[0; 32], &blocks),
-        blocks: blocks.to_vec(),
-    };
+    let coded =
+        CodedSegment { segment: 0, row: row_over(0, &[0; 32], &blocks), blocks: blocks.to_vec() };
     let given = verified(&coded, [share(0), share(1)]);
     let decoder = SegmentDecoder::new(&read_cap(), cut);
     assert_eq!(
         decoder.decode(0, &coded.row, &given),
-        Err(DecodeError::BlockLength {
-            share: share(1),
-            expected: 8,
-            got: 7
-        })
+        Err(DecodeError::BlockLength { share: share(1), expected: 8, got: 7 })
     );
 }
 

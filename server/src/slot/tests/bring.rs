@@ -6,22 +6,12 @@ use super::*;
 use crate::testing::share;
 
 fn bring(slot: &Slot, version: &Version, shares: &[u8]) -> Result<Change, Refusal> {
-    slot.bring(
-        at(0),
-        version.signed.clone(),
-        version.verified(shares),
-        None,
-    )
+    slot.bring(at(0), version.signed.clone(), version.verified(shares), None)
 }
 
 fn bring_certified(slot: &Slot, version: &Version) -> Result<Change, Refusal> {
     let certificate = Some(version.certificate());
-    slot.bring(
-        at(0),
-        version.signed.clone(),
-        version.verified(&[0]),
-        certificate,
-    )
+    slot.bring(at(0), version.signed.clone(), version.verified(&[0]), certificate)
 }
 
 #[test]
@@ -72,12 +62,7 @@ fn another_versions_certificate_is_bad() {
     let first = writer().version(1, 1, None);
     let other = writer().version(2, 1, None);
     let certificate = Some(other.certificate());
-    let refused = slot().bring(
-        at(0),
-        first.signed.clone(),
-        first.verified(&[0]),
-        certificate,
-    );
+    let refused = slot().bring(at(0), first.signed.clone(), first.verified(&[0]), certificate);
     assert_eq!(refused, Err(Refusal::BadSignature));
 }
 
@@ -112,10 +97,7 @@ fn a_share_brought_to_the_current_version_is_added_and_the_origin_stays() {
     let first = writer().version(1, 1, None);
     let manifest = next(bring(&holding(&[&first]), &first, &[0, 2]).unwrap());
     assert_eq!(held_shares(&manifest, 0), [0, 2]);
-    assert_eq!(
-        manifest.generations[0].origin,
-        Origin::Committed(conversation(99))
-    );
+    assert_eq!(manifest.generations[0].origin, Origin::Committed(conversation(99)));
     assert_eq!(manifest.history.len(), 1);
 }
 
@@ -154,10 +136,7 @@ fn an_older_generation_held_whole_is_already_so() {
 fn a_version_not_above_the_floor_is_stale() {
     let first = writer().version(1, 2, None);
     let rival = writer().version(2, 2, None);
-    assert_eq!(
-        bring(&holding(&[&first]), &rival, &[0]),
-        Err(Refusal::Stale)
-    );
+    assert_eq!(bring(&holding(&[&first]), &rival, &[0]), Err(Refusal::Stale));
 }
 
 #[test]

@@ -13,10 +13,7 @@ fn a_commit_makes_the_version_current_with_all_its_shares_at_once() {
     let manifest = next(commit(&slot, 1, &first).unwrap());
     assert_eq!(held_versions(&manifest), [first.id()]);
     assert_eq!(held_shares(&manifest, 0), [0, 2]);
-    assert_eq!(
-        manifest.generations[0].origin,
-        Origin::Committed(conversation(1))
-    );
+    assert_eq!(manifest.generations[0].origin, Origin::Committed(conversation(1)));
     assert_eq!(manifest.floor, Some(first.signed.clone()));
     assert_eq!(manifest.history[0].entry.version, first.id());
     assert_eq!(manifest.history[0].committed_at, at(0).unix_seconds);
@@ -139,10 +136,7 @@ fn a_commit_of_the_current_version_adds_the_shares_it_lacked() {
     let manifest = next(commit(&slot, 1, &first).unwrap());
     assert_eq!(held_versions(&manifest), [first.id()]);
     assert_eq!(held_shares(&manifest, 0), [0, 3]);
-    assert_eq!(
-        manifest.generations[0].origin,
-        Origin::Committed(conversation(1))
-    );
+    assert_eq!(manifest.generations[0].origin, Origin::Committed(conversation(1)));
     assert_eq!(manifest.history.len(), 1);
 }
 
@@ -166,12 +160,7 @@ fn a_version_brought_under_a_lapsed_promise_fails_the_tests_of_the_commit() {
     let mut slot = holding(&[&first]);
     let claim = ours.claim(tests(&[(0, Expected::Version(first.id()))]));
     seal_at(&mut slot, at(0), 1, claim, &ours, &[0]).unwrap();
-    let brought = slot.bring(
-        at(30_000),
-        theirs.signed.clone(),
-        theirs.verified(&[0]),
-        None,
-    );
+    let brought = slot.bring(at(30_000), theirs.signed.clone(), theirs.verified(&[0]), None);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(refused, Err(Refusal::Conflict));
@@ -197,12 +186,7 @@ fn a_floor_raised_under_a_lapsed_promise_makes_the_commit_stale() {
     let theirs = writer().version(3, 3, Some(first.id()));
     let mut slot = holding(&[&first]);
     seal(&mut slot, 1, &ours, &[0]).unwrap();
-    let brought = slot.bring(
-        at(30_000),
-        theirs.signed.clone(),
-        theirs.verified(&[0]),
-        None,
-    );
+    let brought = slot.bring(at(30_000), theirs.signed.clone(), theirs.verified(&[0]), None);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(refused, Err(Refusal::Stale));
@@ -214,12 +198,7 @@ fn a_version_that_became_an_older_generation_meanwhile_is_superseded() {
     let second = writer().version(2, 2, Some(first.id()));
     let mut slot = holding(&[&first]);
     seal(&mut slot, 1, &first, &[1]).unwrap();
-    let brought = slot.bring(
-        at(30_000),
-        second.signed.clone(),
-        second.verified(&[0]),
-        None,
-    );
+    let brought = slot.bring(at(30_000), second.signed.clone(), second.verified(&[0]), None);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), first.signature());
     assert_eq!(refused, Err(Refusal::Superseded));
@@ -237,12 +216,7 @@ fn generations_brought_under_a_lapsed_promise_leave_no_room_for_the_commit() {
     let ours = writer().version(99, 99, Some(last.id()));
     seal(&mut slot, 1, &ours, &[0]).unwrap();
     let sixteenth = writer().version(16, 16, Some(last.id()));
-    let brought = slot.bring(
-        at(30_000),
-        sixteenth.signed.clone(),
-        sixteenth.verified(&[0]),
-        None,
-    );
+    let brought = slot.bring(at(30_000), sixteenth.signed.clone(), sixteenth.verified(&[0]), None);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(refused, Err(Refusal::TooManyGenerations));
@@ -253,15 +227,10 @@ fn history_keeps_a_week_and_at_least_64() {
     let mut slot = slot();
     let mut publish_at = |number: u8, unix_seconds: u64| {
         let version = writer().version(number, number.into(), None);
-        let now = Now {
-            elapsed: Millis::new(0),
-            unix_seconds,
-        };
+        let now = Now { elapsed: Millis::new(0), unix_seconds };
         slot.manifest.generations.clear();
         seal(&mut slot, 1, &version, &[0]).unwrap();
-        let change = slot
-            .commit(now, conversation(1), version.signature())
-            .unwrap();
+        let change = slot.commit(now, conversation(1), version.signature()).unwrap();
         accept(&mut slot, change);
         slot.end(conversation(1));
         slot.manifest().history.len()
@@ -273,9 +242,7 @@ fn history_keeps_a_week_and_at_least_64() {
     assert_eq!(publish_at(71, 2 * WEEK_SECONDS), 71);
     assert_eq!(publish_at(72, 2 * WEEK_SECONDS + 1), 64);
     let sequence_numbers = slot.manifest().history.iter();
-    let first = sequence_numbers
-        .map(|record| record.entry.sequence_number.get())
-        .next();
+    let first = sequence_numbers.map(|record| record.entry.sequence_number.get()).next();
     assert_eq!(first, Some(9));
 }
 

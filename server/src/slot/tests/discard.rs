@@ -16,13 +16,7 @@ fn family() -> Family {
     let second = writer().version(2, 2, Some(first.id()));
     let third = writer().version(3, 3, Some(second.id()));
     let rival = writer().version(4, 4, Some(second.id()));
-    Family {
-        slot: holding(&[&first, &second, &third, &rival]),
-        first,
-        second,
-        third,
-        rival,
-    }
+    Family { slot: holding(&[&first, &second, &third, &rival]), first, second, third, rival }
 }
 
 fn discard(slot: &mut Slot, child: &Version, dropped: &[VersionId]) -> Result<Millis, Refusal> {
@@ -32,13 +26,7 @@ fn discard(slot: &mut Slot, child: &Version, dropped: &[VersionId]) -> Result<Mi
 
 #[test]
 fn what_is_discarded_goes_in_the_same_change_as_the_commit_and_not_before() {
-    let Family {
-        first,
-        second,
-        third,
-        rival,
-        mut slot,
-    } = family();
+    let Family { first, second, third, rival, mut slot } = family();
     let child = writer().version(5, 5, Some(third.id()));
     discard(&mut slot, &child, &[rival.id()]).unwrap();
     assert_eq!(slot.manifest().generations.len(), 4);
@@ -49,13 +37,7 @@ fn what_is_discarded_goes_in_the_same_change_as_the_commit_and_not_before() {
 
 #[test]
 fn the_predecessor_and_its_ancestors_are_not_discarded() {
-    let Family {
-        first,
-        second,
-        third,
-        mut slot,
-        ..
-    } = family();
+    let Family { first, second, third, mut slot, .. } = family();
     let child = writer().version(5, 5, Some(third.id()));
     for ancestor in [&first, &second, &third] {
         let refused = discard(&mut slot, &child, &[ancestor.id()]);
@@ -66,12 +48,7 @@ fn the_predecessor_and_its_ancestors_are_not_discarded() {
 
 #[test]
 fn ancestors_are_protected_across_a_version_that_only_history_remembers() {
-    let Family {
-        first,
-        third,
-        mut slot,
-        ..
-    } = family();
+    let Family { first, third, mut slot, .. } = family();
     slot.manifest.generations.remove(2);
     let child = writer().version(5, 5, Some(third.id()));
     let refused = discard(&mut slot, &child, &[first.id()]);
@@ -80,13 +57,7 @@ fn ancestors_are_protected_across_a_version_that_only_history_remembers() {
 
 #[test]
 fn what_is_older_than_the_newest_certificate_is_not_protected() {
-    let Family {
-        first,
-        second,
-        third,
-        mut slot,
-        ..
-    } = family();
+    let Family { first, second, third, mut slot, .. } = family();
     slot.manifest.certificates.push(second.certificate());
     let child = writer().version(5, 5, Some(third.id()));
     assert_eq!(discard(&mut slot, &child, &[first.id()]), Ok(PROMISE));
@@ -94,12 +65,7 @@ fn what_is_older_than_the_newest_certificate_is_not_protected() {
 
 #[test]
 fn a_certified_version_is_not_discarded() {
-    let Family {
-        third,
-        rival,
-        mut slot,
-        ..
-    } = family();
+    let Family { third, rival, mut slot, .. } = family();
     slot.manifest.certificates.push(rival.certificate());
     let child = writer().version(5, 5, Some(third.id()));
     let refused = discard(&mut slot, &child, &[rival.id()]);
@@ -108,12 +74,7 @@ fn a_certified_version_is_not_discarded() {
 
 #[test]
 fn a_version_certified_between_seal_and_commit_is_not_discarded() {
-    let Family {
-        third,
-        rival,
-        mut slot,
-        ..
-    } = family();
+    let Family { third, rival, mut slot, .. } = family();
     let child = writer().version(5, 5, Some(third.id()));
     discard(&mut slot, &child, &[rival.id()]).unwrap();
     let change = slot.finalize(rival.certificate()).unwrap();
@@ -123,21 +84,14 @@ fn a_version_certified_between_seal_and_commit_is_not_discarded() {
 
 #[test]
 fn the_sealed_version_does_not_discard_itself() {
-    let Family {
-        rival, mut slot, ..
-    } = family();
+    let Family { rival, mut slot, .. } = family();
     let refused = discard(&mut slot, &rival, &[rival.id()]);
     assert_eq!(refused, Err(Refusal::Conflict));
 }
 
 #[test]
 fn the_floor_stays_when_its_version_is_discarded() {
-    let Family {
-        third,
-        rival,
-        mut slot,
-        ..
-    } = family();
+    let Family { third, rival, mut slot, .. } = family();
     let child = writer().version(5, 5, Some(third.id()));
     discard(&mut slot, &child, &[rival.id()]).unwrap();
     let change = commit(&slot, 1, &child).unwrap();

@@ -81,14 +81,7 @@ fn a_header_of_a_newer_format_is_unsupported_and_any_other_nonsense_bad() {
 #[test]
 fn shares_of_one_version_are_not_sealed_under_the_header_of_another() {
     let (first, other) = (writer().version(1, 1, None), writer().version(2, 1, None));
-    let refused = seal_at(
-        &mut slot(),
-        at(0),
-        1,
-        first.claim(Tests::default()),
-        &other,
-        &[0],
-    );
+    let refused = seal_at(&mut slot(), at(0), 1, first.claim(Tests::default()), &other, &[0]);
     assert_eq!(refused, Err(Refusal::BadShare));
 }
 
@@ -106,17 +99,11 @@ fn a_test_for_absence_fails_once_the_share_is_held() {
 fn a_test_names_the_version_that_must_be_there() {
     let first = writer().version(1, 1, None);
     let second = writer().version(2, 2, Some(first.id()));
-    let wrong = answer(
-        &mut holding(&[&first]),
-        &second,
-        tests(&[(0, Expected::Version(second.id()))]),
-    );
+    let wrong =
+        answer(&mut holding(&[&first]), &second, tests(&[(0, Expected::Version(second.id()))]));
     assert_eq!(wrong, Err(Refusal::Conflict));
-    let right = answer(
-        &mut holding(&[&first]),
-        &second,
-        tests(&[(0, Expected::Version(first.id()))]),
-    );
+    let right =
+        answer(&mut holding(&[&first]), &second, tests(&[(0, Expected::Version(first.id()))]));
     assert_eq!(right, Ok(PROMISE));
 }
 
@@ -124,11 +111,7 @@ fn a_test_names_the_version_that_must_be_there() {
 fn a_test_for_a_version_fails_on_a_slot_that_holds_nothing() {
     let first = writer().version(1, 1, None);
     let second = writer().version(2, 2, Some(first.id()));
-    let refused = answer(
-        &mut slot(),
-        &second,
-        tests(&[(0, Expected::Version(first.id()))]),
-    );
+    let refused = answer(&mut slot(), &second, tests(&[(0, Expected::Version(first.id()))]));
     assert_eq!(refused, Err(Refusal::Conflict));
 }
 
@@ -150,10 +133,7 @@ fn no_others_fails_on_a_share_that_is_not_named() {
     let second = writer().version(2, 2, Some(first.id()));
     let absent = [(1, Expected::Absent)];
     let mut slot = holding(&[&first]);
-    assert_eq!(
-        slot.judge_tests(&tests_only(&absent)),
-        Err(Refusal::Conflict)
-    );
+    assert_eq!(slot.judge_tests(&tests_only(&absent)), Err(Refusal::Conflict));
     assert_eq!(answer(&mut slot, &second, tests(&absent)), Ok(PROMISE));
 }
 
@@ -273,15 +253,9 @@ fn nothing_is_extended_that_another_has_sealed_since_or_that_never_was_sealed() 
     seal(&mut slot, 1, &first, &[0]).unwrap();
     let claim = other.claim(Tests::default());
     seal_at(&mut slot, at(30_000), 2, claim, &other, &[0]).unwrap();
-    assert_eq!(
-        slot.extend(at(90_000), conversation(1)),
-        Err(Refusal::PromiseLost)
-    );
+    assert_eq!(slot.extend(at(90_000), conversation(1)), Err(Refusal::PromiseLost));
     assert!(slot.open(conversation(3)));
-    assert_eq!(
-        slot.extend(at(90_000), conversation(3)),
-        Err(Refusal::PromiseLost)
-    );
+    assert_eq!(slot.extend(at(90_000), conversation(3)), Err(Refusal::PromiseLost));
 }
 
 #[test]
@@ -310,12 +284,8 @@ fn a_refused_seal_is_no_seal_for_the_last_sealer_rule() {
 #[test]
 fn a_conversation_that_is_not_served_seals_nothing() {
     let first = writer().version(1, 1, None);
-    let refused = slot().seal(
-        at(0),
-        conversation(1),
-        first.claim(Tests::default()),
-        first.verified(&[0]),
-    );
+    let refused =
+        slot().seal(at(0), conversation(1), first.claim(Tests::default()), first.verified(&[0]));
     assert_eq!(refused, Err(Refusal::PromiseLost));
 }
 
@@ -339,10 +309,7 @@ fn the_seventeenth_generation_is_refused_until_one_is_discarded() {
         versions.push(version);
     }
     let next = writer().version(17, 17, None);
-    assert_eq!(
-        seal(&mut slot, 1, &next, &[0]),
-        Err(Refusal::TooManyGenerations)
-    );
+    assert_eq!(seal(&mut slot, 1, &next, &[0]), Err(Refusal::TooManyGenerations));
     let newest = versions[15].id();
     let claim = next.claim_discarding(Tests::default(), &[newest]);
     let sealed = seal_at(&mut slot, at(0), 2, claim, &next, &[0]);

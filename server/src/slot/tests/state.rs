@@ -36,10 +36,7 @@ fn damage_is_told_of_one_share_or_of_all() {
         state.generations[0].shares.values().copied().collect()
     };
     assert_eq!(health(&slot), [ShareHealth::Whole, ShareHealth::Damaged]);
-    assert_eq!(
-        slot.damaged(first.id(), Damage::Share(share(1))),
-        Change::AlreadySo
-    );
+    assert_eq!(slot.damaged(first.id(), Damage::Share(share(1))), Change::AlreadySo);
     let change = slot.damaged(first.id(), Damage::Table);
     accept(&mut slot, change);
     assert_eq!(health(&slot), [ShareHealth::Damaged; 2]);
@@ -57,10 +54,7 @@ fn history_begins_at_the_asked_attempt() {
     };
     assert_eq!(versions(None), []);
     assert_eq!(versions(Some(AttemptId::new([77; 16]))), []);
-    assert_eq!(
-        versions(Some(second.header().attempt)),
-        [second.id(), third.id()]
-    );
+    assert_eq!(versions(Some(second.header().attempt)), [second.id(), third.id()]);
 }
 
 #[test]
@@ -72,8 +66,7 @@ fn a_conversation_is_open_then_sealed_last_then_closed() {
     assert!(slot.open(conversation(1)));
     assert_eq!(status(&slot), Some(ConversationStatus::Open));
     let claim = first.claim(Default::default());
-    slot.seal(at(0), conversation(1), claim, first.verified(&[0]))
-        .unwrap();
+    slot.seal(at(0), conversation(1), claim, first.verified(&[0])).unwrap();
     assert_eq!(status(&slot), Some(ConversationStatus::SealedLast));
     slot.end(conversation(1));
     assert_eq!(status(&slot), Some(ConversationStatus::Closed));

@@ -50,17 +50,9 @@ impl Chunks {
     /// Creates the file of a new chunk.
     pub(super) fn begin(self: &Arc<Self>) -> Result<LocalChunk, StoreError> {
         let id = self.draw();
-        let file = self
-            .folder
-            .stage(id)
-            .map_err(|error| fault::io("creating a chunk", error))?;
+        let file = self.folder.stage(id).map_err(|error| fault::io("creating a chunk", error))?;
         Ok(LocalChunk {
-            staged: Arc::new(Staged {
-                chunks: Arc::clone(self),
-                id,
-                file,
-                placed: false,
-            }),
+            staged: Arc::new(Staged { chunks: Arc::clone(self), id, file, placed: false }),
             gathered: BytesMut::new(),
             written: 0,
             broken: false,
@@ -91,11 +83,8 @@ impl Chunks {
         if let [Piece::Inline(bytes)] = pieces.as_slice() {
             return Ok(bytes.clone());
         }
-        let held: Vec<Held> = pieces
-            .iter()
-            .filter_map(Piece::chunk)
-            .map(|id| self.holds.hold(id))
-            .collect();
+        let held: Vec<Held> =
+            pieces.iter().filter_map(Piece::chunk).map(|id| self.holds.hold(id)).collect();
         let folder = self.folder.clone();
         blocking(move || {
             let bytes = gather(&folder, &pieces, length);
@@ -143,19 +132,13 @@ impl ChunkWriter for LocalChunk {
 
 impl LocalChunk {
     fn usable(&self) -> Result<(), StoreError> {
-        if self.broken {
-            Err(interrupted())
-        } else {
-            Ok(())
-        }
+        if self.broken { Err(interrupted()) } else { Ok(()) }
     }
 }
 
 impl Staged {
     fn write(&self, bytes: &[u8], at: u64) -> Result<(), StoreError> {
-        self.file
-            .write_all_at(bytes, at)
-            .map_err(|error| fault::io("writing a chunk", error))
+        self.file.write_all_at(bytes, at).map_err(|error| fault::io("writing a chunk", error))
     }
 
     /// Makes the chunk durable under its name.
@@ -166,10 +149,7 @@ impl Staged {
         let held = self.chunks.holds.hold_fresh(self.id);
         self.chunks.folder.place(self.id).map_err(failed)?;
         self.placed = true;
-        Ok(PinnedChunk {
-            id: self.id,
-            pin: Pin::new(move || drop(held)),
-        })
+        Ok(PinnedChunk { id: self.id, pin: Pin::new(move || drop(held)) })
     }
 }
 

@@ -79,14 +79,9 @@ impl Committer {
             bin,
             standing: Arc::clone(&standing),
         };
-        let thread = Builder::new()
-            .name("tarn-committer".into())
-            .spawn(move || worker.run(&inbox))?;
-        Ok(Self {
-            queue,
-            thread: Some(thread),
-            standing,
-        })
+        let thread =
+            Builder::new().name("tarn-committer".into()).spawn(move || worker.run(&inbox))?;
+        Ok(Self { queue, thread: Some(thread), standing })
     }
 
     /// Queues a change. It happens whether or not anybody waits for its answer.
@@ -241,10 +236,7 @@ impl Worker {
     /// The connection, taken out; whoever succeeds with it puts it back. A connection that failed is not trusted
     /// again: another one is opened. A commit in doubt is settled by a durable change that takes its place in the log.
     fn connect(&mut self) -> Result<Connection, GroupFailure> {
-        let certain = |error| GroupFailure {
-            error,
-            in_doubt: false,
-        };
+        let certain = |error| GroupFailure { error, in_doubt: false };
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => schema::open_writer(&self.folder.database()).map_err(certain)?,
@@ -281,13 +273,10 @@ fn apply_group(
     inbox: &Receiver<Message>,
     folder: &Folder,
 ) -> Result<Vec<Result<Applied, StoreError>>, GroupFailure> {
-    let certain = |error| GroupFailure {
-        error: database("changing slots", error),
-        in_doubt: false,
-    };
-    let mut transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(certain)?;
+    let certain =
+        |error| GroupFailure { error: database("changing slots", error), in_doubt: false };
+    let mut transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(certain)?;
     waiting.drain(inbox);
     let mut results = Vec::with_capacity(waiting.changes.len());
     for change in &waiting.changes {
@@ -303,10 +292,7 @@ fn apply_group(
                 | StoreError::Database { .. }
                 | StoreError::Unusable { .. }),
             ) => {
-                return Err(GroupFailure {
-                    error: again(error),
-                    in_doubt: false,
-                });
+                return Err(GroupFailure { error: again(error), in_doubt: false });
             }
         }
         results.push(result);
@@ -342,16 +328,10 @@ fn apply(
     let before: BTreeSet<ChunkId> = old.iter().flat_map(|old| old.rows.chunks()).collect();
     let after: BTreeSet<ChunkId> = change.rows.chunks().collect();
     // A manifest must not become durable before its chunks are: one that was collected meanwhile is gone for good.
-    if after
-        .difference(&before)
-        .any(|id| !folder.chunk(*id).exists())
-    {
+    if after.difference(&before).any(|id| !folder.chunk(*id).exists()) {
         return Err(StoreError::Damaged);
     }
     let revision =
         tables::write(connection, change.slot, old.as_ref(), &change.rows).map_err(failed)?;
-    Ok(Applied {
-        revision,
-        dropped: before.difference(&after).copied().collect(),
-    })
+    Ok(Applied { revision, dropped: before.difference(&after).copied().collect() })
 }

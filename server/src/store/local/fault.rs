@@ -23,9 +23,7 @@ pub(super) fn database(operation: &'static str, source: rusqlite::Error) -> Stor
     if code == Some(DiskFull) {
         StoreError::NoSpace
     } else if code == Some(NotADatabase) {
-        StoreError::Unusable {
-            reason: "slots.sqlite is not a database".into(),
-        }
+        StoreError::Unusable { reason: "slots.sqlite is not a database".into() }
     } else if code == Some(DatabaseCorrupt) || is_wrong_type(&source) {
         tracing::error!(operation, error = %source, "the database is damaged");
         StoreError::Damaged
@@ -40,23 +38,17 @@ pub(super) fn again(error: &StoreError) -> StoreError {
         StoreError::Changed => StoreError::Changed,
         StoreError::NoSpace => StoreError::NoSpace,
         StoreError::Damaged => StoreError::Damaged,
-        StoreError::Io { operation, source } => StoreError::Io {
-            operation,
-            source: io::Error::new(source.kind(), source.to_string()),
-        },
+        StoreError::Io { operation, source } => {
+            StoreError::Io { operation, source: io::Error::new(source.kind(), source.to_string()) }
+        }
         StoreError::Database { operation, source } => StoreError::Database {
             operation,
             source: rusqlite::Error::SqliteFailure(
-                source
-                    .sqlite_error()
-                    .copied()
-                    .unwrap_or(ffi::Error::new(ffi::SQLITE_ERROR)),
+                source.sqlite_error().copied().unwrap_or(ffi::Error::new(ffi::SQLITE_ERROR)),
                 Some(source.to_string()),
             ),
         },
-        StoreError::Unusable { reason } => StoreError::Unusable {
-            reason: reason.clone(),
-        },
+        StoreError::Unusable { reason } => StoreError::Unusable { reason: reason.clone() },
     }
 }
 

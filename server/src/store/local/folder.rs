@@ -110,9 +110,7 @@ impl Folder {
 
     /// Everything under `staging/`.
     pub(super) fn list_staged(&self) -> io::Result<Vec<PathBuf>> {
-        entries(&self.staging())?
-            .map(|entry| Ok(entry?.path()))
-            .collect()
+        entries(&self.staging())?.map(|entry| Ok(entry?.path())).collect()
     }
 
     /// The chunks in their place. Files with other names are not ours and are left alone.
@@ -143,10 +141,7 @@ fn parse_chunk_name(name: &str) -> Option<ChunkId> {
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(OWNER_ONLY_FOLDER)
-        .create(path)?;
+    DirBuilder::new().recursive(true).mode(OWNER_ONLY_FOLDER).create(path)?;
     fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY_FOLDER))
 }
 

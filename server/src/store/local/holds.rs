@@ -31,10 +31,7 @@ pub(super) struct Held {
 
 impl Holds {
     pub(super) fn new(committer: Sender<Message>) -> Self {
-        Self {
-            held: Mutex::default(),
-            committer,
-        }
+        Self { held: Mutex::default(), committer }
     }
 
     /// Holds a chunk that no manifest names yet: unless one does when it is let go, it is deleted.
@@ -63,10 +60,7 @@ impl Holds {
         let hold = held.entry(id).or_default();
         hold.count += 1;
         hold.collect |= collect;
-        Held {
-            holds: Arc::clone(self),
-            id,
-        }
+        Held { holds: Arc::clone(self), id }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ChunkId, Hold>> {

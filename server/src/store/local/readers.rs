@@ -23,10 +23,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn of(database: PathBuf) -> Self {
-        Self {
-            database,
-            idle: Mutex::default(),
-        }
+        Self { database, idle: Mutex::default() }
     }
 
     /// Reads a slot's rows as of one moment. Blocks. A connection that failed is closed.

@@ -152,11 +152,7 @@ impl ManifestRows {
             certificates: certificates
                 .map(|certificate| CertificateRow::of(slot, certificate))
                 .collect::<Result<_, _>>()?,
-            history: manifest
-                .history
-                .iter()
-                .map(HistoryRow::of)
-                .collect::<Result<_, _>>()?,
+            history: manifest.history.iter().map(HistoryRow::of).collect::<Result<_, _>>()?,
         })
     }
 
@@ -183,11 +179,7 @@ impl ManifestRows {
                 .iter()
                 .map(|row| row.parse(slot))
                 .collect::<Result<_, _>>()?,
-            history: self
-                .history
-                .iter()
-                .map(HistoryRow::parse)
-                .collect::<Result<_, _>>()?,
+            history: self.history.iter().map(HistoryRow::parse).collect::<Result<_, _>>()?,
         })
     }
 
@@ -232,10 +224,7 @@ impl GenerationRow {
                 ShareHealth::Whole => 0,
                 ShareHealth::Damaged => 1,
             };
-            shares.push(ShareRow {
-                share: number,
-                health,
-            });
+            shares.push(ShareRow { share: number, health });
             push_extents(&mut extents, number, &stored.content)?;
         }
         Ok(Self {
@@ -259,10 +248,7 @@ impl GenerationRow {
                 .and_then(|number| ShareNumber::try_from(number).ok())
                 .filter(|share| share.get() < n)
                 .ok_or(RowError::Share(row.share))?;
-            let stored = StoredShare {
-                health: row.health()?,
-                content: Content::default(),
-            };
+            let stored = StoredShare { health: row.health()?, content: Content::default() };
             if shares.insert(share, stored).is_some() {
                 return Err(RowError::Share(row.share));
             }
@@ -297,10 +283,7 @@ impl ShareRow {
         match self.health {
             0 => Ok(ShareHealth::Whole),
             1 => Ok(ShareHealth::Damaged),
-            other => Err(RowError::Range {
-                field: "health",
-                got: other.into(),
-            }),
+            other => Err(RowError::Range { field: "health", got: other.into() }),
         }
     }
 }
@@ -336,10 +319,8 @@ impl ExtentRow {
                 Ok(Extent::Inline(bytes))
             }
             (None, Some(chunk), Some(start), Some(length)) => {
-                let (offset, length) = (
-                    widen("extent start", start)?,
-                    widen("extent length", length)?,
-                );
+                let (offset, length) =
+                    (widen("extent start", start)?, widen("extent length", length)?);
                 let id = chunk_id(&chunk).ok_or(RowError::Extent)?;
                 // Both are below 2^63, so that their sum is a u64; the end must be one a file can have.
                 narrow("extent end", offset + length)?;
@@ -410,15 +391,9 @@ fn chunk_id(bytes: &[u8]) -> Option<ChunkId> {
 
 /// SQLite's integers are signed.
 fn narrow(field: &'static str, number: u64) -> Result<i64, RowError> {
-    i64::try_from(number).map_err(|_| RowError::Range {
-        field,
-        got: number.into(),
-    })
+    i64::try_from(number).map_err(|_| RowError::Range { field, got: number.into() })
 }
 
 fn widen(field: &'static str, number: i64) -> Result<u64, RowError> {
-    u64::try_from(number).map_err(|_| RowError::Range {
-        field,
-        got: number.into(),
-    })
+    u64::try_from(number).map_err(|_| RowError::Range { field, got: number.into() })
 }

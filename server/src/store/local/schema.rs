@@ -115,9 +115,9 @@ pub(super) fn inspect(path: &Path) -> Result<Found, StoreError> {
     match read().map_err(|error| database("looking at the database", error))? {
         (0, 0, 0) => Ok(Found::Empty),
         (APPLICATION, FORMAT, _) => Ok(Found::Store),
-        (APPLICATION, format, _) if format > FORMAT => unusable(format!(
-            "it has format {format}, this tarn reads {FORMAT}: use a newer tarn"
-        )),
+        (APPLICATION, format, _) if format > FORMAT => {
+            unusable(format!("it has format {format}, this tarn reads {FORMAT}: use a newer tarn"))
+        }
         (APPLICATION, format, _) => unusable(format!("it has the unknown format {format}")),
         _ => unusable("slots.sqlite is another program's database".into()),
     }
@@ -129,10 +129,8 @@ pub(super) fn create(path: &Path, id: StoreId) -> Result<(), StoreError> {
         let mut connection = writable(path)?;
         let transaction = connection.transaction()?;
         transaction.execute_batch(TABLES)?;
-        transaction.execute(
-            "INSERT INTO store (one, id, settled) VALUES (1, ?1, 0)",
-            [id.as_bytes()],
-        )?;
+        transaction
+            .execute("INSERT INTO store (one, id, settled) VALUES (1, ?1, 0)", [id.as_bytes()])?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()
@@ -145,9 +143,8 @@ pub(super) fn read_id(connection: &Connection) -> Result<StoreId, StoreError> {
     let id = connection
         .query_row("SELECT id FROM store", [], |row| row.get::<_, Vec<u8>>(0))
         .map_err(|error| database("reading the store id", error))?;
-    StoreId::try_from(id.as_slice()).map_err(|_| StoreError::Unusable {
-        reason: "its store id is damaged".into(),
-    })
+    StoreId::try_from(id.as_slice())
+        .map_err(|_| StoreError::Unusable { reason: "its store id is damaged".into() })
 }
 
 /// Gives the store another id, durably.

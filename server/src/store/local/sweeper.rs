@@ -27,13 +27,8 @@ enum Waste {
 impl Sweeper {
     pub(super) fn start() -> io::Result<Self> {
         let (sender, waste) = channel();
-        let thread = Builder::new()
-            .name("tarn-sweeper".into())
-            .spawn(move || sweep(&waste))?;
-        Ok(Self {
-            bin: Bin(sender),
-            thread: Some(thread),
-        })
+        let thread = Builder::new().name("tarn-sweeper".into()).spawn(move || sweep(&waste))?;
+        Ok(Self { bin: Bin(sender), thread: Some(thread) })
     }
 
     pub(super) fn bin(&self) -> Bin {

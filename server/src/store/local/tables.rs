@@ -34,9 +34,7 @@ pub(super) fn load(
             "SELECT slot, revision, floor_header, floor_verify_key, floor_signature
              FROM slots WHERE storage_index = ?1",
         )?
-        .query_row([slot.as_bytes()], |row| {
-            Ok((row.get(0)?, revision(row, 1)?, read_floor(row)?))
-        })
+        .query_row([slot.as_bytes()], |row| Ok((row.get(0)?, revision(row, 1)?, read_floor(row)?)))
         .optional()?;
     let Some((slot, revision, floor)) = found else {
         return Ok(None);
@@ -107,8 +105,7 @@ pub(super) fn named_chunks(connection: &Connection) -> rusqlite::Result<BTreeSet
     let mut statement =
         connection.prepare("SELECT chunk FROM extents NOT INDEXED WHERE chunk IS NOT NULL")?;
     let rows = statement.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
-    rows.map(|id| Ok(ChunkId(u128::from_be_bytes(id?))))
-        .collect()
+    rows.map(|id| Ok(ChunkId(u128::from_be_bytes(id?)))).collect()
 }
 
 fn insert_slot(connection: &Connection, slot: StorageIndex) -> rusqlite::Result<Stored> {
@@ -238,10 +235,7 @@ fn write_contents(
 }
 
 fn by_share(extents: &[ExtentRow]) -> BTreeMap<i64, &[ExtentRow]> {
-    extents
-        .chunk_by(|a, b| a.share == b.share)
-        .map(|run| (run[0].share, run))
-        .collect()
+    extents.chunk_by(|a, b| a.share == b.share).map(|run| (run[0].share, run)).collect()
 }
 
 fn write_certificates(
@@ -249,9 +243,7 @@ fn write_certificates(
     slot: i64,
     rows: &[CertificateRow],
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM certificates WHERE slot = ?1")?
-        .execute([slot])?;
+    connection.prepare_cached("DELETE FROM certificates WHERE slot = ?1")?.execute([slot])?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO certificates (slot, position, sequence_number, version, verify_key, signature)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -341,12 +333,8 @@ fn read_generations(
 fn read_shares(connection: &Connection, generation: i64) -> rusqlite::Result<Vec<ShareRow>> {
     let mut statement = connection
         .prepare_cached("SELECT share, health FROM shares WHERE generation = ?1 ORDER BY share")?;
-    let rows = statement.query_map([generation], |row| {
-        Ok(ShareRow {
-            share: row.get(0)?,
-            health: row.get(1)?,
-        })
-    })?;
+    let rows = statement
+        .query_map([generation], |row| Ok(ShareRow { share: row.get(0)?, health: row.get(1)? }))?;
     rows.collect()
 }
 
@@ -415,20 +403,12 @@ fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
 
 /// A floor with a column missing is no absent floor: it becomes a header that does not verify.
 fn read_floor(row: &Row<'_>) -> rusqlite::Result<Option<HeaderRow>> {
-    let columns = [
-        optional_blob(row, 2)?,
-        optional_blob(row, 3)?,
-        optional_blob(row, 4)?,
-    ];
+    let columns = [optional_blob(row, 2)?, optional_blob(row, 3)?, optional_blob(row, 4)?];
     if columns.iter().all(Option::is_none) {
         return Ok(None);
     }
     let [header, verify_key, signature] = columns.map(Option::unwrap_or_default);
-    Ok(Some(HeaderRow {
-        header,
-        verify_key,
-        signature,
-    }))
+    Ok(Some(HeaderRow { header, verify_key, signature }))
 }
 
 fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {

@@ -71,12 +71,7 @@ impl Disk {
         answer: oneshot::Sender<Result<Revision, StoreError>>,
     ) -> Result<(), StoreError> {
         self.may_fail(Operation::Replace, "replace")?;
-        self.unsynced.push(Replacement {
-            slot,
-            expected,
-            manifest,
-            answer,
-        });
+        self.unsynced.push(Replacement { slot, expected, manifest, answer });
         Ok(())
     }
 
@@ -104,12 +99,7 @@ impl Disk {
     }
 
     fn apply(&mut self, replacement: Replacement) {
-        let Replacement {
-            slot,
-            expected,
-            manifest,
-            answer,
-        } = replacement;
+        let Replacement { slot, expected, manifest, answer } = replacement;
         let found = self.slots.get(&slot).map(|(_, revision)| *revision);
         let result = if found == expected {
             let revision = Revision(expected.map_or(0, |Revision(number)| number) + 1);
@@ -135,8 +125,7 @@ impl Disk {
     }
 
     fn collect(&mut self) {
-        self.chunks
-            .retain(|_, chunk| chunk.pinned || chunk.named > 0);
+        self.chunks.retain(|_, chunk| chunk.pinned || chunk.named > 0);
     }
 
     pub(super) fn crash(&mut self) {
@@ -164,12 +153,7 @@ impl Disk {
 
     pub(super) fn create_chunk(&mut self) -> (ChunkId, Boot) {
         let id = ChunkId(self.rng.random());
-        let chunk = Chunk {
-            bytes: BytesMut::new(),
-            synced: false,
-            pinned: true,
-            named: 0,
-        };
+        let chunk = Chunk { bytes: BytesMut::new(), synced: false, pinned: true, named: 0 };
         self.chunks.insert(id, chunk);
         (id, self.boot)
     }
@@ -184,9 +168,7 @@ impl Disk {
         if self.free_bytes() < bytes.len() as u64 {
             return Err(StoreError::NoSpace);
         }
-        self.unfinished(boot, id, "append")?
-            .bytes
-            .extend_from_slice(bytes);
+        self.unfinished(boot, id, "append")?.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -203,20 +185,15 @@ impl Disk {
         operation: &'static str,
     ) -> Result<&mut Chunk, StoreError> {
         let same_boot = boot == self.boot;
-        self.chunks
-            .get_mut(&id)
-            .filter(|_| same_boot)
-            .ok_or_else(|| crashed(operation))
+        self.chunks.get_mut(&id).filter(|_| same_boot).ok_or_else(|| crashed(operation))
     }
 
     /// Nobody but manifests keeps the chunk any more.
     pub(super) fn unpin(&mut self, boot: Boot, id: ChunkId) {
         // A change that was begun while the pin was held may name it.
         self.sync();
-        let awaited = self
-            .unsynced
-            .iter()
-            .any(|change| change.manifest.chunks().any(|named| named == id));
+        let awaited =
+            self.unsynced.iter().any(|change| change.manifest.chunks().any(|named| named == id));
         if boot == self.boot && !awaited {
             if let Some(chunk) = self.chunks.get_mut(&id) {
                 chunk.pinned = false;
@@ -236,11 +213,7 @@ impl Disk {
 
     pub(super) fn free_bytes(&self) -> u64 {
         let chunks: usize = self.chunks.values().map(|chunk| chunk.bytes.len()).sum();
-        let inline: u64 = self
-            .slots
-            .values()
-            .map(|(manifest, _)| inline_bytes(manifest))
-            .sum();
+        let inline: u64 = self.slots.values().map(|(manifest, _)| inline_bytes(manifest)).sum();
         self.capacity.saturating_sub(chunks as u64 + inline)
     }
 
@@ -282,9 +255,7 @@ impl Disk {
 /// The bytes `from..to`; what is not there was damaged.
 pub(super) fn part(bytes: &[u8], from: u64, to: u64) -> Result<&[u8], StoreError> {
     let range = usize::try_from(from).ok().zip(usize::try_from(to).ok());
-    range
-        .and_then(|(from, to)| bytes.get(from..to))
-        .ok_or(StoreError::Damaged)
+    range.and_then(|(from, to)| bytes.get(from..to)).ok_or(StoreError::Damaged)
 }
 
 fn inline_bytes(manifest: &Manifest) -> u64 {

@@ -19,11 +19,7 @@ fn slot() -> StorageIndex {
 /// A manifest whose one share lies in this chunk.
 fn naming(chunk: ChunkId, length: u64) -> Manifest {
     let version = Writer::new(7).version(1, 1, None);
-    let content = Content(vec![Extent::Chunk {
-        id: chunk,
-        offset: 0,
-        length,
-    }]);
+    let content = Content(vec![Extent::Chunk { id: chunk, offset: 0, length }]);
     Manifest {
         generations: vec![StoredGeneration {
             header: version.signed,
@@ -45,16 +41,10 @@ async fn chunk(store: &MemoryStore, bytes: &'static [u8]) -> PinnedChunk {
 async fn a_manifest_is_replaced_under_its_revision_only() {
     let store = store(1);
     assert!(store.load(slot()).await.unwrap().is_none());
-    let first = store
-        .replace(slot(), None, Manifest::default())
-        .await
-        .unwrap();
+    let first = store.replace(slot(), None, Manifest::default()).await.unwrap();
     let again = store.replace(slot(), None, Manifest::default()).await;
     assert!(matches!(again, Err(StoreError::Changed)));
-    let second = store
-        .replace(slot(), Some(first), Manifest::default())
-        .await
-        .unwrap();
+    let second = store.replace(slot(), Some(first), Manifest::default()).await.unwrap();
     assert!(second > first);
     let (_, revision) = store.load(slot()).await.unwrap().unwrap();
     assert_eq!(revision, second);
@@ -69,15 +59,9 @@ async fn a_chunk_lives_while_it_is_pinned_or_named() {
     let revision = store.replace(slot(), None, named).await.unwrap();
     drop(pin);
     assert_eq!(store.read(&content, 2, 3).await.unwrap(), "cde");
-    store
-        .replace(slot(), Some(revision), Manifest::default())
-        .await
-        .unwrap();
+    store.replace(slot(), Some(revision), Manifest::default()).await.unwrap();
     assert_eq!(store.chunks(), []);
-    assert!(matches!(
-        store.read(&content, 2, 3).await,
-        Err(StoreError::Damaged)
-    ));
+    assert!(matches!(store.read(&content, 2, 3).await, Err(StoreError::Damaged)));
 }
 
 #[tokio::test]
@@ -96,11 +80,7 @@ async fn reading_spans_extents_and_stops_at_the_end() {
     let pinned = chunk(&store, b"0123456789").await;
     let content = Content(vec![
         Extent::Inline("ab".into()),
-        Extent::Chunk {
-            id: pinned.id,
-            offset: 3,
-            length: 4,
-        },
+        Extent::Chunk { id: pinned.id, offset: 3, length: 4 },
         Extent::Inline("yz".into()),
     ]);
     assert_eq!(store.read(&content, 0, 8).await.unwrap(), "ab3456yz");
@@ -215,16 +195,6 @@ async fn a_full_disk_takes_no_more() {
 async fn an_operation_fails_once_when_told_to() {
     let store = store(1);
     store.fail_next(Operation::Replace);
-    assert!(
-        store
-            .replace(slot(), None, Manifest::default())
-            .await
-            .is_err()
-    );
-    assert!(
-        store
-            .replace(slot(), None, Manifest::default())
-            .await
-            .is_ok()
-    );
+    assert!(store.replace(slot(), None, Manifest::default()).await.is_err());
+    assert!(store.replace(slot(), None, Manifest::default()).await.is_ok());
 }

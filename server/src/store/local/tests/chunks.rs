@@ -44,11 +44,7 @@ async fn a_content_is_read_across_its_extents() {
     let folder = folder();
     let store = open(&folder);
     let chunk = write_chunk(&store, b"..cdef..").await;
-    let extent = |offset, length| Extent::Chunk {
-        id: chunk.id,
-        offset,
-        length,
-    };
+    let extent = |offset, length| Extent::Chunk { id: chunk.id, offset, length };
     let content = Content(vec![
         Extent::Inline(Bytes::from_static(b"ab")),
         extent(2, 3),
@@ -62,20 +58,12 @@ async fn a_content_is_read_across_its_extents() {
             let read = store.read(&content, from as u64, to - from).await.unwrap();
             assert_eq!(read.as_ref(), &whole[from..to]);
         }
-        let past = store
-            .read(&content, from as u64, whole.len() - from + 1)
-            .await;
+        let past = store.read(&content, from as u64, whole.len() - from + 1).await;
         assert!(matches!(past, Err(StoreError::Damaged)));
     }
-    assert!(matches!(
-        store.read(&content, 9, 0).await,
-        Err(StoreError::Damaged)
-    ));
+    assert!(matches!(store.read(&content, 9, 0).await, Err(StoreError::Damaged)));
     let endless = Content(vec![extent(u64::MAX, u64::MAX)]);
-    assert!(matches!(
-        store.read(&endless, 0, 8).await,
-        Err(StoreError::Damaged)
-    ));
+    assert!(matches!(store.read(&endless, 0, 8).await, Err(StoreError::Damaged)));
 }
 
 #[tokio::test]
@@ -132,10 +120,7 @@ async fn a_chunk_lives_as_long_as_a_manifest_names_it() {
     let store = open(&folder);
     assert_eq!(store.read(&content, 0, 5).await.unwrap().as_ref(), b"bytes");
     let without = author.manifest(2, inline(b"small"));
-    store
-        .replace(author.slot(), Some(revision), without)
-        .await
-        .unwrap();
+    store.replace(author.slot(), Some(revision), without).await.unwrap();
     assert_eq!(left_after(store, &folder), (0, 0));
 }
 
@@ -147,15 +132,9 @@ async fn a_chunk_dropped_by_its_manifest_while_pinned_goes_when_the_pin_does() {
     let content = in_chunk(&chunk, 5);
     let manifest = author.manifest(1, content.clone());
     let revision = store.replace(author.slot(), None, manifest).await.unwrap();
-    let revision = store
-        .replace(author.slot(), Some(revision), Manifest::default())
-        .await
-        .unwrap();
+    let revision = store.replace(author.slot(), Some(revision), Manifest::default()).await.unwrap();
     // Another change makes sure that the committer is through with collecting after the one before.
-    store
-        .replace(author.slot(), Some(revision), Manifest::default())
-        .await
-        .unwrap();
+    store.replace(author.slot(), Some(revision), Manifest::default()).await.unwrap();
     assert_eq!(store.read(&content, 0, 5).await.unwrap().as_ref(), b"bytes");
     drop(chunk);
     assert_eq!(left_after(store, &folder), (0, 0));
@@ -173,10 +152,7 @@ async fn a_chunk_two_slots_name_outlives_one_of_them() {
         revisions.push(store.replace(author.slot(), None, manifest).await.unwrap());
     }
     drop(chunk);
-    store
-        .replace(one.slot(), Some(revisions[0]), Manifest::default())
-        .await
-        .unwrap();
+    store.replace(one.slot(), Some(revisions[0]), Manifest::default()).await.unwrap();
     assert_eq!(left_after(store, &folder), (0, 1));
 }
 
@@ -187,9 +163,8 @@ async fn a_change_queued_before_its_pin_is_dropped_still_finds_its_chunk() {
     let chunk = write_chunk(&store, b"bytes").await;
     let manifest = author.manifest(1, in_chunk(&chunk, 5));
     let mut outsider = outsider(folder.path());
-    let busy = outsider
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .unwrap();
+    let busy =
+        outsider.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let mut change = store.replace(author.slot(), None, manifest).boxed_local();
     assert!(poll!(&mut change).is_pending());
     drop(chunk);
@@ -216,14 +191,8 @@ async fn a_chunk_of_a_change_that_was_refused_goes() {
 async fn a_manifest_cannot_name_a_chunk_that_is_not_there() {
     let (folder, author) = (folder(), Author::new(1));
     let store = open(&folder);
-    let ghost = Content(vec![Extent::Chunk {
-        id: ChunkId(7),
-        offset: 0,
-        length: 5,
-    }]);
-    let refused = store
-        .replace(author.slot(), None, author.manifest(1, ghost))
-        .await;
+    let ghost = Content(vec![Extent::Chunk { id: ChunkId(7), offset: 0, length: 5 }]);
+    let refused = store.replace(author.slot(), None, author.manifest(1, ghost)).await;
     assert!(matches!(refused, Err(StoreError::Damaged)));
     assert_eq!(store.load(author.slot()).await.unwrap(), None);
 }
@@ -232,10 +201,7 @@ async fn a_manifest_cannot_name_a_chunk_that_is_not_there() {
 async fn missing_and_short_files_are_damage_and_stay_nameable() {
     let (folder, author) = (folder(), Author::new(1));
     let store = open(&folder);
-    let (gone, short) = (
-        write_chunk(&store, b"gone!").await,
-        write_chunk(&store, b"short").await,
-    );
+    let (gone, short) = (write_chunk(&store, b"gone!").await, write_chunk(&store, b"short").await);
     let contents = [in_chunk(&gone, 5), in_chunk(&short, 5)];
     let mut manifest = author.manifest(1, contents[0].clone());
     let shares = &mut manifest.generations[0].shares;
@@ -251,10 +217,7 @@ async fn missing_and_short_files_are_damage_and_stay_nameable() {
         let read = store.read(content, 0, 5).await;
         assert!(matches!(read, Err(StoreError::Damaged)));
     }
-    assert_eq!(
-        store.read(&contents[1], 0, 4).await.unwrap().as_ref(),
-        b"shor"
-    );
+    assert_eq!(store.read(&contents[1], 0, 4).await.unwrap().as_ref(), b"shor");
     // Other changes of a slot with a lost chunk still go through.
     store.replace(slot, Some(revision), manifest).await.unwrap();
 }

@@ -14,20 +14,11 @@ async fn a_slot_reads_back_what_was_written_also_after_a_restart() {
     {
         let store = open(&folder);
         assert!(store.load(author.slot()).await.unwrap().is_none());
-        let revision = store
-            .replace(author.slot(), None, manifest.clone())
-            .await
-            .unwrap();
-        assert_eq!(
-            store.load(author.slot()).await.unwrap(),
-            Some((manifest.clone(), revision))
-        );
+        let revision = store.replace(author.slot(), None, manifest.clone()).await.unwrap();
+        assert_eq!(store.load(author.slot()).await.unwrap(), Some((manifest.clone(), revision)));
     }
     let store = open(&folder);
-    assert_eq!(
-        store.load(author.slot()).await.unwrap(),
-        Some((manifest, Revision(1)))
-    );
+    assert_eq!(store.load(author.slot()).await.unwrap(), Some((manifest, Revision(1))));
 }
 
 #[tokio::test]
@@ -56,9 +47,8 @@ async fn changes_that_wait_share_one_transaction_and_one_refusal_fails_no_other(
     let store = open(&folder);
     let authors: Vec<Author> = (1..=40).map(Author::new).collect();
     let mut outsider = outsider(folder.path());
-    let other = outsider
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .unwrap();
+    let other =
+        outsider.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let mut changes: Vec<_> = authors
         .iter()
         .map(|author| {
@@ -91,9 +81,7 @@ async fn a_change_goes_on_when_its_caller_is_dropped() {
     let manifest = author.manifest(1, inline(b"bytes"));
     {
         let store = open(&folder);
-        let mut change = store
-            .replace(author.slot(), None, manifest.clone())
-            .boxed_local();
+        let mut change = store.replace(author.slot(), None, manifest.clone()).boxed_local();
         let _ = poll!(&mut change);
     }
     let (stored, _) = open(&folder).load(author.slot()).await.unwrap().unwrap();
@@ -130,9 +118,7 @@ async fn while_a_commit_is_in_doubt_no_slot_is_spoken_of() {
     let failed = store.replace(slot, None, manifest.clone()).await;
     assert!(matches!(failed, Err(StoreError::Database { .. })));
 
-    outsider
-        .execute_batch("DROP TRIGGER fails; DROP TRIGGER fails_too")
-        .unwrap();
+    outsider.execute_batch("DROP TRIGGER fails; DROP TRIGGER fails_too").unwrap();
     store.replace(slot, None, manifest.clone()).await.unwrap();
     assert_eq!(store.load(slot).await.unwrap().unwrap().0, manifest);
 }
@@ -154,10 +140,7 @@ async fn an_emptied_manifest_is_not_a_slot_never_written() {
     let manifest = author.manifest(1, inline(b"bytes"));
     let revision = store.replace(slot, None, manifest).await.unwrap();
     let empty = Manifest::default();
-    let revision = store
-        .replace(slot, Some(revision), empty.clone())
-        .await
-        .unwrap();
+    let revision = store.replace(slot, Some(revision), empty.clone()).await.unwrap();
     assert_eq!(store.load(slot).await.unwrap(), Some((empty, revision)));
 }
 

@@ -62,10 +62,7 @@ async fn a_slot_whose_rows_are_spoilt_is_damaged_and_its_neighbour_is_not() {
         store.load(sound.slot()).await.unwrap().unwrap();
         // Whoever knows the revision, from before, can still put the slot right.
         let repaired = spoilt.manifest(2, inline(b"new"));
-        store
-            .replace(spoilt.slot(), Some(Revision(1)), repaired.clone())
-            .await
-            .unwrap();
+        store.replace(spoilt.slot(), Some(Revision(1)), repaired.clone()).await.unwrap();
         let (manifest, _) = store.load(spoilt.slot()).await.unwrap().unwrap();
         assert_eq!(manifest, repaired);
     }
@@ -91,10 +88,7 @@ async fn a_store_without_an_id_is_unusable() {
     for change in ["DELETE FROM store", "UPDATE store SET id = x'00'"] {
         let (folder, _) = two_slots().await;
         outsider(folder.path()).execute(change, []).unwrap();
-        assert!(
-            LocalStore::open(folder.path(), 0, rng(0)).is_err(),
-            "{change}"
-        );
+        assert!(LocalStore::open(folder.path(), 0, rng(0)).is_err(), "{change}");
     }
 }
 

@@ -30,11 +30,7 @@ struct GenerationDraft {
 
 #[derive(Debug, Clone)]
 enum Operation {
-    Replace {
-        author: u8,
-        stale: bool,
-        draft: Draft,
-    },
+    Replace { author: u8, stale: bool, draft: Draft },
     Reopen,
 }
 
@@ -46,12 +42,7 @@ fn extents() -> impl Strategy<Value = Vec<u8>> {
 fn draft() -> impl Strategy<Value = Draft> {
     let shares = prop::collection::btree_map(0_u8..5, (any::<bool>(), extents()), 0..4);
     let generation = (1_u64..5, any::<bool>(), extents(), shares).prop_map(
-        |(version, brought, table, shares)| GenerationDraft {
-            version,
-            brought,
-            table,
-            shares,
-        },
+        |(version, brought, table, shares)| GenerationDraft { version, brought, table, shares },
     );
     (
         prop::option::of(1_u64..5),
@@ -68,14 +59,8 @@ fn draft() -> impl Strategy<Value = Draft> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let replace =
-        (1_u8..3, prop::bool::weighted(0.2), draft()).prop_map(|(author, stale, draft)| {
-            Operation::Replace {
-                author,
-                stale,
-                draft,
-            }
-        });
+    let replace = (1_u8..3, prop::bool::weighted(0.2), draft())
+        .prop_map(|(author, stale, draft)| Operation::Replace { author, stale, draft });
     prop_oneof![8 => replace, 1 => Just(Operation::Reopen)]
 }
 
@@ -83,11 +68,7 @@ fn manifest(author: &Author, draft: &Draft, chunk: &PinnedChunk) -> Manifest {
     let content = |extents: &[u8]| {
         let extents = extents.iter().map(|&number| match number % 2 {
             0 => Extent::Inline(Bytes::from(vec![number; usize::from(number)])),
-            _ => Extent::Chunk {
-                id: chunk.id,
-                offset: number.into(),
-                length: 2,
-            },
+            _ => Extent::Chunk { id: chunk.id, offset: number.into(), length: 2 },
         });
         Content(extents.collect())
     };
@@ -103,11 +84,7 @@ fn manifest(author: &Author, draft: &Draft, chunk: &PinnedChunk) -> Manifest {
             .shares
             .iter()
             .map(|(number, (damaged, extents))| {
-                let health = if *damaged {
-                    ShareHealth::Damaged
-                } else {
-                    ShareHealth::Whole
-                };
+                let health = if *damaged { ShareHealth::Damaged } else { ShareHealth::Whole };
                 let content = content(extents);
                 (share(*number), StoredShare { health, content })
             })
@@ -116,11 +93,7 @@ fn manifest(author: &Author, draft: &Draft, chunk: &PinnedChunk) -> Manifest {
     Manifest {
         floor: draft.floor.map(|number| author.header(number)),
         generations: draft.generations.iter().map(generation).collect(),
-        certificates: draft
-            .certificates
-            .iter()
-            .map(|number| author.certificate(*number))
-            .collect(),
+        certificates: draft.certificates.iter().map(|number| author.certificate(*number)).collect(),
         history: draft.history.clone().map(record).collect(),
     }
 }
@@ -135,11 +108,7 @@ async fn run(operations: Vec<Operation>) {
                 drop(store);
                 store = open(&folder);
             }
-            Operation::Replace {
-                author,
-                stale,
-                draft,
-            } => {
+            Operation::Replace { author, stale, draft } => {
                 let author = Author::new(author);
                 let mut chunk = store.chunk().await.unwrap();
                 chunk.append(Bytes::from_static(&[7; 16])).await.unwrap();
@@ -151,9 +120,7 @@ async fn run(operations: Vec<Operation>) {
                     None if stale => Some(Revision(1)),
                     current => current,
                 };
-                let answer = store
-                    .replace(author.slot(), expected, manifest.clone())
-                    .await;
+                let answer = store.replace(author.slot(), expected, manifest.clone()).await;
                 if stale {
                     assert!(matches!(answer, Err(StoreError::Changed)));
                 } else {
@@ -168,11 +135,7 @@ async fn run(operations: Vec<Operation>) {
             assert_eq!(store.load(slot).await.unwrap(), model.get(&slot).cloned());
         }
         for (manifest, _) in model.values() {
-            for share in manifest
-                .generations
-                .iter()
-                .flat_map(|it| it.shares.values())
-            {
+            for share in manifest.generations.iter().flat_map(|it| it.shares.values()) {
                 let length = usize::try_from(share.content.length()).unwrap();
                 store.read(&share.content, 0, length).await.unwrap();
             }
@@ -183,10 +146,7 @@ async fn run(operations: Vec<Operation>) {
     let named: std::collections::BTreeSet<String> =
         named.map(|id| format!("{:032x}", id.0)).collect();
     let left = super::support::names(folder.path(), "chunks");
-    assert!(
-        left.into_iter().eq(named),
-        "exactly the named chunks are left"
-    );
+    assert!(left.into_iter().eq(named), "exactly the named chunks are left");
 }
 
 proptest! {

@@ -40,9 +40,8 @@ pub(super) fn outsider(folder: &Path) -> rusqlite::Connection {
 
 pub(super) fn names(folder: &Path, below: &str) -> Vec<String> {
     let entries = std::fs::read_dir(folder.join(below)).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -108,10 +107,7 @@ pub(super) fn share(number: u8) -> ShareNumber {
 }
 
 pub(super) fn whole(content: Content) -> StoredShare {
-    StoredShare {
-        health: ShareHealth::Whole,
-        content,
-    }
+    StoredShare { health: ShareHealth::Whole, content }
 }
 
 pub(super) fn inline(bytes: &'static [u8]) -> Content {
@@ -120,11 +116,7 @@ pub(super) fn inline(bytes: &'static [u8]) -> Content {
 
 /// All of a chunk.
 pub(super) fn in_chunk(chunk: &PinnedChunk, length: u64) -> Content {
-    Content(vec![Extent::Chunk {
-        id: chunk.id,
-        offset: 0,
-        length,
-    }])
+    Content(vec![Extent::Chunk { id: chunk.id, offset: 0, length }])
 }
 
 pub(super) fn record(sequence_number: u64) -> HistoryRecord {
