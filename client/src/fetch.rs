@@ -76,6 +76,15 @@ pub enum RunFailure {
     Share(Failure),
 }
 
+impl RunFailure {
+    /// What went wrong, whatever it says of the rest of the server.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Server(failure) | Self::Share(failure) => failure,
+        }
+    }
+}
+
 /// Too few shares are left to complete a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("only {have} of the {need} shares needed can be read")]
@@ -100,7 +109,7 @@ pub struct Fetch {
     /// Whose blocks of which segments have arrived; of the head and what comes after it.
     arrived: BTreeMap<u32, BTreeSet<ShareNumber>>,
     runs: BTreeMap<RunId, Outstanding>,
-    next_run: u32,
+    next_run: RunId,
     /// The first segment that the consumer has not taken.
     consumed: u32,
     /// The first segment that is not complete.
@@ -122,13 +131,15 @@ struct Outstanding {
 }
 
 impl Fetch {
-    /// Fetches these segments of a version from these sources; [`Fetch::wants`] says how.
+    /// Fetches these segments of a version from these sources; [`Fetch::wants`] says how. Its runs are numbered from
+    /// `first_run`, so that those of two fetches are not taken for each other.
     pub fn begin(
         now: Millis,
         geometry: &Geometry,
         segments: Range<u32>,
         sources: Placement,
         patience: Patience,
+        first_run: RunId,
     ) -> Self {
         let mut fetch = Self {
             need: geometry.k().into(),
@@ -138,7 +149,7 @@ impl Fetch {
             slow: BTreeSet::new(),
             arrived: BTreeMap::new(),
             runs: BTreeMap::new(),
-            next_run: 0,
+            next_run: first_run,
             consumed: segments.start,
             head: segments.start,
             head_since: now,
@@ -155,14 +166,12 @@ impl Fetch {
         std::mem::take(&mut self.wants)
     }
 
-    /// A good block came. Returns whether it was asked for and is still needed: if not, it is to be dropped.
-    pub fn arrived(&mut self, now: Millis, run: RunId, segment: u32) -> bool {
-        let Some(outstanding) = self.runs.get_mut(&run) else {
-            return false;
+    /// A good block came.
+    pub fn arrived(&mut self, now: Millis, run: RunId, segment: u32) {
+        let owed = |out: &&mut Outstanding| out.run.segments.contains(&segment);
+        let Some(outstanding) = self.runs.get_mut(&run).filter(owed) else {
+            return;
         };
-        if !outstanding.run.segments.contains(&segment) {
-            return false;
-        }
         if !outstanding.late {
             let waited = now.since(outstanding.alive_at);
             let smoothed = |pace: Millis| Millis((3 * pace.0 + waited.0) / 4);
@@ -174,13 +183,19 @@ impl Fetch {
         if outstanding.run.segments.is_empty() {
             self.runs.remove(&run);
         }
-        let needed = segment >= self.head && self.arrived.entry(segment).or_default().insert(share);
+        if segment >= self.head {
+            self.arrived.entry(segment).or_default().insert(share);
+        }
         self.advance(now);
-        needed
     }
 
-    /// A run brings no more. Returns the server, if it was asked and not given up.
-    pub fn failed(&mut self, now: Millis, run: RunId, failure: &RunFailure) -> Option<StoreId> {
+    /// A run brings no more. Returns what it was of, if it still owed something.
+    pub fn failed(
+        &mut self,
+        now: Millis,
+        run: RunId,
+        failure: &RunFailure,
+    ) -> Option<(StoreId, ShareNumber)> {
         let Run { server, share, .. } = self.runs.remove(&run)?.run;
         match failure {
             RunFailure::Server(_) => drop(self.sources.remove(&server)),
@@ -191,7 +206,7 @@ impl Fetch {
             }
         }
         self.plan(now);
-        Some(server)
+        Some((server, share))
     }
 
     /// The consumer has taken this segment.
@@ -208,6 +223,19 @@ impl Fetch {
         self.sources = sources;
         self.slow.clear();
         self.plan(now);
+    }
+
+    /// One more source is known.
+    pub fn add_source(&mut self, now: Millis, server: StoreId, shares: BTreeSet<ShareNumber>) {
+        self.sources.insert(server, shares);
+        self.plan(now);
+    }
+
+    /// Ends every run. Returns the number from which another fetch may number its own.
+    pub fn end(&mut self) -> RunId {
+        self.wants.retain(|want| !matches!(want, Want::Read(_)));
+        self.wants.extend(std::mem::take(&mut self.runs).into_keys().map(Want::Abandon));
+        self.next_run
     }
 
     /// Gives up on servers that are late by now. To be called when [`Fetch::wake_at`] has come and every block that
@@ -236,6 +264,11 @@ impl Fetch {
     /// Whether every segment was delivered.
     pub const fn is_complete(&self) -> bool {
         self.head >= self.segments.end
+    }
+
+    /// Whether the consumer has taken every segment.
+    pub const fn is_drained(&self) -> bool {
+        self.consumed >= self.segments.end
     }
 
     /// Whether the next segment can no longer be completed from the sources known.
@@ -285,8 +318,8 @@ impl Fetch {
         let end = (first + 1..self.end_of_run(first))
             .find(|&segment| !self.lacks(segment) || self.is_expected(segment, share))
             .unwrap_or_else(|| self.end_of_run(first));
-        let run = Run { id: RunId(self.next_run), server, share, segments: first..end };
-        self.next_run += 1;
+        let run = Run { id: self.next_run, server, share, segments: first..end };
+        self.next_run = RunId(self.next_run.0 + 1);
         let outstanding = Outstanding { run: run.clone(), alive_at: now, late: false };
         self.runs.insert(run.id, outstanding);
         self.wants.push(Want::Read(run));

@@ -22,6 +22,8 @@ pub mod placement;
 pub mod publish;
 pub mod quorum;
 pub mod regenerate;
+pub mod retrieve;
 pub mod servermap;
+pub mod survey;
 pub mod time;
 pub mod transport;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tarn_proto::{SlotState, StoreId};
+use tarn_proto::{SlotState, StoreId, Window};
 
 use crate::base::{Choice, Evidence, Origin, choose};
 use crate::quorum::Terms;
@@ -69,6 +69,20 @@ impl Default for Patience {
     fn default() -> Self {
         Self { floor: Millis(500), factor: 4, limit: Millis(5_000) }
     }
+}
+
+/// How many servers beyond the window are asked, in case shares strayed there.
+const STRAYS_ASKED: usize = 3;
+/// How many servers are asked by somebody who knows no window.
+const ASKED_WITHOUT_WINDOW: usize = 64;
+
+/// Whom to ask of a file, `order` being the stores known, those that the file prefers first.
+pub fn stores_to_ask(window: Option<&Window>, order: &[StoreId]) -> Vec<StoreId> {
+    let Some(window) = window else {
+        return order.iter().copied().take(ASKED_WITHOUT_WINDOW).collect();
+    };
+    let beyond = order.iter().filter(|store| !window.contains(**store));
+    window.stores().iter().chain(beyond.take(STRAYS_ASKED)).copied().collect()
 }
 
 /// One round of asking every server for its slot's state.

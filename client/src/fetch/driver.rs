@@ -134,19 +134,63 @@ pub struct FetchedSegment {
     pub blocks: Vec<VerifiedBlock>,
 }
 
-/// Blocks that came and are not delivered yet, by segment and share.
+/// The runs that are being read. Forgets each with its last block, so it does not grow with the file.
 #[derive(Debug, Default)]
-pub struct Shelf(BTreeMap<u32, BTreeMap<ShareNumber, VerifiedBlock>>);
+pub struct Readers(BTreeMap<RunId, Reader>);
+
+#[derive(Debug)]
+struct Reader {
+    last_segment: u32,
+    task: AbortHandle,
+}
+
+impl Readers {
+    /// A task reads this run, up to and with this segment.
+    pub fn began(&mut self, run: RunId, last_segment: u32, task: AbortHandle) {
+        self.0.insert(run, Reader { last_segment, task });
+    }
+
+    /// A block of the run came. Returns whether the run was not ended before.
+    pub fn arrived(&mut self, run: RunId, segment: u32) -> bool {
+        let Some(reader) = self.0.get(&run) else {
+            return false;
+        };
+        if segment >= reader.last_segment {
+            self.0.remove(&run);
+        }
+        true
+    }
+
+    /// Ends the run, its task too. Returns whether it was not ended before.
+    pub fn end(&mut self, run: RunId) -> bool {
+        let reader = self.0.remove(&run);
+        if let Some(reader) = &reader {
+            reader.task.abort();
+        }
+        reader.is_some()
+    }
+}
+
+/// Blocks that came and are not delivered yet, by segment and share. A late block of a segment that was delivered is
+/// dropped, so it never holds more than was asked for.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    blocks: BTreeMap<u32, BTreeMap<ShareNumber, VerifiedBlock>>,
+    delivered: u32,
+}
 
 impl Shelf {
     /// Keeps a block.
     pub fn put(&mut self, block: VerifiedBlock) {
-        self.0.entry(block.segment()).or_default().insert(block.share(), block);
+        if block.segment() >= self.delivered {
+            self.blocks.entry(block.segment()).or_default().insert(block.share(), block);
+        }
     }
 
-    /// Takes the blocks of this segment, none of which is left.
+    /// Takes the blocks of this segment, the next one.
     pub fn take(&mut self, segment: u32) -> Vec<VerifiedBlock> {
-        self.0.remove(&segment).map(BTreeMap::into_values).into_iter().flatten().collect()
+        self.delivered = segment + 1;
+        self.blocks.remove(&segment).map(BTreeMap::into_values).into_iter().flatten().collect()
     }
 }
 
@@ -163,7 +207,7 @@ pub struct Fetching {
     /// The segment that the caller was given last, and has not come back from.
     in_hand: Option<u32>,
     readers: JoinSet<()>,
-    running: BTreeMap<RunId, AbortHandle>,
+    running: Readers,
     reports: UnboundedSender<RunEvent>,
     reported: UnboundedReceiver<RunEvent>,
 }
@@ -182,7 +226,7 @@ impl Fetching {
         let geometry = header.header().geometry;
         let patience = Patience::default();
         Self {
-            fetch: Fetch::begin(Millis(0), &geometry, segments, sources, patience),
+            fetch: Fetch::begin(Millis(0), &geometry, segments, sources, patience, RunId(0)),
             header,
             rows,
             clients,
@@ -191,7 +235,7 @@ impl Fetching {
             ready: VecDeque::new(),
             in_hand: None,
             readers: JoinSet::new(),
-            running: BTreeMap::new(),
+            running: Readers::default(),
             reports,
             reported,
         }
@@ -222,11 +266,7 @@ impl Fetching {
         for want in self.fetch.wants() {
             match want {
                 Want::Read(run) => self.read(run),
-                Want::Abandon(run) => {
-                    if let Some(reader) = self.running.remove(&run) {
-                        reader.abort();
-                    }
-                }
+                Want::Abandon(run) => drop(self.running.end(run)),
                 Want::Deliver { segment } => {
                     let blocks = self.shelf.take(segment);
                     if let Some(row) = self.rows.row(segment).cloned() {
@@ -238,13 +278,14 @@ impl Fetching {
     }
 
     fn read(&mut self, run: Run) {
-        let (id, reports) = (run.id, self.reports.clone());
+        let (id, last) = (run.id, run.segments.end.saturating_sub(1));
+        let reports = self.reports.clone();
         let client = self.clients.get(&run.server).cloned();
         let (header, rows) = (self.header.clone(), Arc::clone(&self.rows));
         // A report that nobody hears is of a fetch that is over.
         let report = move |event| drop(reports.send(event));
         let reader = self.readers.spawn(read_run(client, header, rows, run, report));
-        self.running.insert(id, reader);
+        self.running.began(id, last, reader);
     }
 
     /// Takes one report; or, when there is none, waits for one or for somebody to be late.
@@ -261,12 +302,14 @@ impl Fetching {
             biased;
             Some(event) = self.reported.recv() => match event {
                 RunEvent::Arrived(run, block) => {
-                    if self.fetch.arrived(self.now(), run, block.segment()) {
+                    let segment = block.segment();
+                    if self.running.arrived(run, segment) {
                         self.shelf.put(block);
+                        self.fetch.arrived(self.now(), run, segment);
                     }
                 }
                 RunEvent::Failed(run, failure) => {
-                    self.running.remove(&run);
+                    self.running.end(run);
                     self.fetch.failed(self.now(), run, &failure);
                 }
             },

@@ -23,7 +23,8 @@ fn one_each(stores: u8) -> Placement {
 }
 
 fn fetch(segments: u32, sources: Placement) -> Fetch {
-    Fetch::begin(Millis(0), &geometry(segments.into()), 0..segments, sources, Patience::default())
+    let cut = geometry(segments.into());
+    Fetch::begin(Millis(0), &cut, 0..segments, sources, Patience::default(), RunId(0))
 }
 
 fn read(id: u32, server: u8, number: u8, segments: Range<u32>) -> Want {
@@ -55,10 +56,10 @@ fn a_segment_is_delivered_when_k_of_its_blocks_came_and_in_order() {
     let mut fetch = fetch(2, one_each(4));
     fetch.wants();
     for run in [2, 3, 0] {
-        assert!(fetch.arrived(Millis(1), RunId(run), run / 2));
+        fetch.arrived(Millis(1), RunId(run), run / 2);
         assert_eq!(fetch.wants(), []);
     }
-    assert!(fetch.arrived(Millis(2), RunId(1), 0));
+    fetch.arrived(Millis(2), RunId(1), 0);
     assert_eq!(fetch.wants(), [deliver(0), deliver(1)]);
     assert!(fetch.is_complete() && fetch.exhausted().is_none());
 }
@@ -87,7 +88,7 @@ fn shares_are_spread_over_servers_before_primary_ones_are_preferred() {
 fn a_bad_block_is_replaced_from_another_share_and_only_that() {
     let mut fetch = fetch(1, one_each(4));
     fetch.wants();
-    assert_eq!(fetch.failed(Millis(1), RunId(0), &bad()), Some(store(0)));
+    assert_eq!(fetch.failed(Millis(1), RunId(0), &bad()), Some((store(0), share(0))));
     assert_eq!(fetch.wants(), [read(2, 2, 2, 0..1)]);
     fetch.arrived(Millis(2), RunId(1), 0);
     fetch.arrived(Millis(2), RunId(2), 0);
@@ -98,7 +99,7 @@ fn a_bad_block_is_replaced_from_another_share_and_only_that() {
 fn a_server_that_dies_in_mid_run_is_replaced_from_that_segment_on() {
     let shape = Shape::new(2, 2, 4).unwrap();
     let cut = Geometry::new(shape, 1 << 19, 2 << 20).unwrap();
-    let mut fetch = Fetch::begin(Millis(0), &cut, 0..2, one_each(3), Patience::default());
+    let mut fetch = Fetch::begin(Millis(0), &cut, 0..2, one_each(3), Patience::default(), RunId(0));
     assert_eq!(fetch.wants(), [read(0, 0, 0, 0..2), read(1, 1, 1, 0..2)]);
     fetch.arrived(Millis(1), RunId(0), 0);
     fetch.failed(Millis(1), RunId(0), &dead());
@@ -115,9 +116,11 @@ fn a_server_far_slower_than_the_others_is_replaced_yet_heard() {
     assert_eq!(fetch.overdue(Millis(799)), [].into());
     assert_eq!(fetch.overdue(Millis(800)), [store(0)].into());
     assert_eq!(fetch.wants(), [read(2, 2, 2, 0..1)]);
-    assert!(fetch.arrived(Millis(801), RunId(0), 0), "a late block is as good as any");
+    // A late block is as good as any.
+    fetch.arrived(Millis(801), RunId(0), 0);
     assert_eq!(fetch.wants(), [deliver(0), Want::Abandon(RunId(2))]);
-    assert!(!fetch.arrived(Millis(802), RunId(2), 0));
+    fetch.arrived(Millis(802), RunId(2), 0);
+    assert_eq!(fetch.wants(), []);
 }
 
 #[test]
@@ -137,12 +140,23 @@ fn the_last_source_is_waited_for_however_slow() {
 fn reports_of_unknown_runs_and_segments_are_ignored() {
     let mut fetch = fetch(2, one_each(3));
     fetch.wants();
-    assert!(!fetch.arrived(Millis(1), RunId(0), 1), "run 0 is of segment 0");
-    assert!(!fetch.arrived(Millis(1), RunId(77), 0));
+    fetch.arrived(Millis(1), RunId(0), 1);
+    fetch.arrived(Millis(1), RunId(77), 0);
     assert_eq!(fetch.failed(Millis(1), RunId(77), &dead()), None);
-    assert!(fetch.arrived(Millis(1), RunId(0), 0));
-    assert!(!fetch.arrived(Millis(1), RunId(0), 0), "no block counts twice");
-    assert_eq!(fetch.wants(), []);
+    fetch.arrived(Millis(1), RunId(0), 0);
+    fetch.arrived(Millis(1), RunId(0), 0);
+    assert_eq!(fetch.wants(), [], "no block counts twice, nor for another segment");
+    fetch.arrived(Millis(1), RunId(1), 0);
+    assert_eq!(fetch.wants(), [deliver(0)]);
+}
+
+#[test]
+fn a_fetch_that_is_ended_abandons_its_runs_and_numbers_on() {
+    let mut fetch = fetch(1, one_each(3));
+    fetch.wants();
+    fetch.arrived(Millis(1), RunId(0), 0);
+    assert_eq!(fetch.end(), RunId(2));
+    assert_eq!(fetch.wants(), [Want::Abandon(RunId(1))]);
 }
 
 #[test]

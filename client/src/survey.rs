@@ -1,0 +1,61 @@
+//! Asking every server what it holds of a file, for `tarn status` and check. Chooses and changes nothing, and needs no
+//! more than the storage index.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tarn_proto::{StorageIndex, StoreId, Window};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::fetch::driver::Clients;
+use crate::servermap::{Failure, Mapping, Patience, ServerMap, stores_to_ask};
+use crate::time::Millis;
+
+/// What each server says of the file, or why it does not: those of its window, if the caller knows it or some header
+/// names it, and a few beyond. `order` are the stores known, those that the file prefers first. Waits for everybody,
+/// up to the limit of `patience`; dropping the future ends every call.
+pub async fn survey(
+    file: StorageIndex,
+    window: Option<&Window>,
+    clients: &Clients,
+    order: &[StoreId],
+    patience: Patience,
+) -> ServerMap {
+    let began = Instant::now();
+    let now = || Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let reachable: BTreeSet<StoreId> = clients.keys().copied().collect();
+    let mut mapping = Mapping::begin(now(), stores_to_ask(window, order), reachable, patience);
+    let mut queries = JoinSet::new();
+    let query = |queries: &mut JoinSet<_>, store: StoreId| {
+        if let Some(client) = clients.get(&store).cloned() {
+            let deadline = Duration::from(patience.limit);
+            queries
+                .spawn(async move { (store, client.read_slot(file, None, None, deadline).await) });
+        }
+    };
+    for &store in mapping.pending() {
+        query(&mut queries, store);
+    }
+    while !mapping.is_over(now(), false) {
+        let limit = began + Duration::from(mapping.wake_at(false));
+        tokio::select! {
+            biased;
+            Some(answered) = queries.join_next() => match answered {
+                Ok((store, Ok(state))) => {
+                    for named in mapping.answered(now(), store, state) {
+                        query(&mut queries, named);
+                    }
+                }
+                Ok((store, Err(error))) => mapping.failed(now(), store, Failure::from(error)),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_cancelled) => break,
+                },
+            },
+            () = tokio::time::sleep_until(limit) => {}
+        }
+    }
+    mapping.give_up(now());
+    mapping.into_map()
+}
