@@ -17,6 +17,7 @@ pub mod base;
 pub mod bring;
 pub mod caps;
 pub mod encode;
+pub mod grid;
 pub mod placement;
 pub mod publish;
 pub mod quorum;
