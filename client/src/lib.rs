@@ -16,11 +16,13 @@
 pub mod base;
 pub mod bring;
 pub mod caps;
+pub mod client;
 pub mod encode;
 pub mod grid;
 pub mod placement;
 pub mod publish;
 pub mod quorum;
+pub mod regenerate;
 pub mod servermap;
 pub mod time;
 pub mod transport;
