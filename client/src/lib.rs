@@ -18,6 +18,7 @@ pub mod bring;
 pub mod caps;
 pub mod client;
 pub mod encode;
+pub mod fetch;
 pub mod grid;
 pub mod placement;
 pub mod publish;

@@ -188,8 +188,14 @@ impl World {
         let roster = Roster(self.servers.keys().copied().collect());
         let rng = ChaCha8Rng::seed_from_u64(self.seed * 1000 + id as u64);
         let machine = Publish::new(request, roster, Patience::default(), rng);
-        let writer =
-            Writer { machine, attempt, lanes: BTreeMap::new(), ended: false, killed: false, began: self.now };
+        let writer = Writer {
+            machine,
+            attempt,
+            lanes: BTreeMap::new(),
+            ended: false,
+            killed: false,
+            began: self.now,
+        };
         self.writers.insert(id, writer);
         self.in_flight.push(Message::To(id, Event::Started));
     }

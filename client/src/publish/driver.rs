@@ -187,8 +187,7 @@ impl Driver {
                 shares,
                 sources,
             } => {
-                let brought =
-                    Brought { header, certificate, conversation, shares, sources };
+                let brought = Brought { header, certificate, conversation, shares, sources };
                 self.tasks.spawn(async move { context.bring(message, server, brought).await });
             }
             Action::Finalize { message, server, sequence_number, version } => {

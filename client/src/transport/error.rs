@@ -11,6 +11,8 @@ use tarn_proto::{Refusal, SlotState, StoreId};
 use tonic::{Code, Status};
 
 use super::cut::RunError;
+use crate::servermap::Failure;
+use crate::time::Millis;
 
 /// What a failure says of its server, as coarsely as a machine wants to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +110,23 @@ impl From<Status> for CallError {
             Self::Unauthenticated
         } else {
             Self::Rejected { code, message: for_people(status.message()) }
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    /// As the machines know it.
+    fn from(error: CallError) -> Self {
+        let words = error.to_string();
+        match error {
+            CallError::Unreachable { .. } | CallError::StreamEnded => Self::Dead(words),
+            CallError::TimedOut { after } => {
+                Self::Late(Millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)))
+            }
+            CallError::Unauthenticated => Self::Refused(Refusal::Unauthenticated),
+            CallError::OtherStore { .. } | CallError::Malformed(_) | CallError::Rejected { .. } => {
+                Self::Broken(words)
+            }
         }
     }
 }
