@@ -2,6 +2,8 @@
 //! unnoticed. If one is meant, `TARN_REWRITE_VECTORS=1 cargo test -p tarn-client --test golden` writes the file anew
 //! and fails once, so that it cannot be left on; look at the difference, and raise the format number.
 
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
 use std::fmt::{Display, Write};
 use std::path::PathBuf;
 
