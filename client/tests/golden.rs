@@ -31,11 +31,7 @@ fn the_format_is_exactly_what_the_vectors_say() {
     for (number, (then, now)) in then.lines().zip(now.lines()).enumerate() {
         assert_eq!(now, then, "line {} of v1.txt", number + 1);
     }
-    assert_eq!(
-        now.len(),
-        then.len(),
-        "v1.txt has lines too many or too few"
-    );
+    assert_eq!(now.len(), then.len(), "v1.txt has lines too many or too few");
 }
 
 /// One version whose every byte is fixed.
@@ -68,21 +64,13 @@ fn cases() -> Vec<Case> {
     let predecessor = Some(VersionId::new([0xAA; 32]));
     vec![
         Case::new("an empty file", (3, 7, 10), 0),
-        Case {
-            tombstone: true,
-            predecessor,
-            ..Case::new("a tombstone", (3, 7, 10), 0)
-        },
+        Case { tombstone: true, predecessor, ..Case::new("a tombstone", (3, 7, 10), 0) },
         Case::new("one byte", (3, 7, 10), 1),
         Case::new("the default shape", (3, 7, 10), 1000),
         Case {
             block_size: Some(16),
             predecessor,
-            ..Case::new(
-                "several segments, the last one short",
-                (3, 7, 10),
-                2 * 48 + 4,
-            )
+            ..Case::new("several segments, the last one short", (3, 7, 10), 2 * 48 + 4)
         },
         Case {
             block_size: Some(16),
@@ -90,14 +78,8 @@ fn cases() -> Vec<Case> {
             ..Case::new("a file on the move", (2, 2, 3), 32)
         },
         Case::new("the default block size", (3, 7, 10), 200_000),
-        Case {
-            block_size: Some(16),
-            ..Case::new("k = 1", (1, 2, 3), 17)
-        },
-        Case {
-            block_size: Some(16),
-            ..Case::new("k = n", (5, 5, 5), 81)
-        },
+        Case { block_size: Some(16), ..Case::new("k = 1", (1, 2, 3), 17) },
+        Case { block_size: Some(16), ..Case::new("k = n", (5, 5, 5), 81) },
         Case::new("k = n = 1", (1, 1, 1), 5),
         Case::new("16 of 20", (16, 18, 20), 500),
         Case::new("254 of 255", (254, 255, 255), 1000),
@@ -133,14 +115,8 @@ fn vectors() -> String {
 fn write_keys(text: &mut Lines, cap: &WriteCap) {
     let (read, verify) = (cap.read_cap(), cap.verify_cap());
     text.section("hashing");
-    text.bytes(
-        "T(\"tag\", \"one\", \"two\")",
-        tagged("tag", &[b"one", b"two"]),
-    );
-    text.bytes(
-        "D(W, \"tag\", \"context\")",
-        *derive(&secret(), "tag", b"context"),
-    );
+    text.bytes("T(\"tag\", \"one\", \"two\")", tagged("tag", &[b"one", b"two"]));
+    text.bytes("D(W, \"tag\", \"context\")", *derive(&secret(), "tag", b"context"));
     text.section("keys");
     text.bytes("write_secret", secret());
     text.line("write_cap", &*cap.to_text());
@@ -153,10 +129,7 @@ fn write_keys(text: &mut Lines, cap: &WriteCap) {
     text.bytes("key_check", read.key_check());
     text.line("storage_index", verify.storage_index());
     let keyed = cap.attempt_id_for(b"idempotency key", &[0x55; 32]);
-    text.line(
-        "attempt_id for \"idempotency key\" and digest 55..55",
-        keyed,
-    );
+    text.line("attempt_id for \"idempotency key\" and digest 55..55", keyed);
     for (i, store) in window().stores().iter().enumerate() {
         text.line(&format!("store.{i}"), store);
     }
@@ -176,12 +149,7 @@ fn write_version(text: &mut Lines, cap: &WriteCap, case: &Case) {
     let attempt = AttemptId::new([0x77; 16]);
     let sequence_number =
         SequenceNumber::new(if case.predecessor.is_some() { 2 } else { 1 }).unwrap();
-    let coded = encode(&SegmentEncoder::new(
-        &read,
-        geometry,
-        attempt,
-        sequence_number,
-    ));
+    let coded = encode(&SegmentEncoder::new(&read, geometry, attempt, sequence_number));
     let table = Table::from_rows(geometry.n(), coded.iter().map(|coded| coded.row.clone()));
     let header = Header {
         tombstone: case.tombstone,
@@ -194,9 +162,7 @@ fn write_version(text: &mut Lines, cap: &WriteCap, case: &Case) {
         attempt,
         key_check: read.key_check(),
         window: window(),
-        joint: case
-            .joint
-            .then(|| Window::new(vec![StoreId::new([0xEE; 16])]).unwrap()),
+        joint: case.joint.then(|| Window::new(vec![StoreId::new([0xEE; 16])]).unwrap()),
     };
 
     text.section(&format!("version: {}", case.name));
@@ -221,10 +187,7 @@ fn write_segments(text: &mut Lines, read: &ReadCap, coded: &[CodedSegment]) {
     for coded in ends(coded) {
         let segment = coded.segment;
         text.bytes(&format!("salt.{segment}"), coded.row.salt());
-        text.bytes(
-            &format!("segment_key.{segment}"),
-            *read.segment_key(coded.row.salt()),
-        );
+        text.bytes(&format!("segment_key.{segment}"), *read.segment_key(coded.row.salt()));
         let hashes: Vec<_> = coded.row.bytes()[32..].chunks(32).enumerate().collect();
         for (share, hash) in ends(&hashes) {
             text.bytes(&format!("hash.{segment}.{share}"), hash);
@@ -261,10 +224,7 @@ fn write_statements(text: &mut Lines, cap: &WriteCap, header: Header) {
 
 fn encode(encoder: &SegmentEncoder) -> Vec<CodedSegment> {
     let cut = encoder.geometry();
-    let data: Vec<u8> = (0..=250)
-        .cycle()
-        .take(usize::try_from(cut.length()).unwrap())
-        .collect();
+    let data: Vec<u8> = (0..=250).cycle().take(usize::try_from(cut.length()).unwrap()).collect();
     let mut rest = data.as_slice();
     (0..cut.segments())
         .map(|segment| {

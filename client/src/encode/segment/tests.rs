@@ -137,10 +137,7 @@ fn debug_shows_neither_keys_nor_plaintext() {
     let shown = format!("{encoder:?} {decoder:?} {buffer:?}");
     assert!(!shown.contains("222, 222"), "{shown}");
     let salt_key = format!("{:?}", &read_cap().salt_key()[..2]);
-    assert!(
-        !shown.contains(salt_key.trim_matches(['[', ']'])),
-        "{shown}"
-    );
+    assert!(!shown.contains(salt_key.trim_matches(['[', ']'])), "{shown}");
 }
 
 #[test]
