@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::SeedableRng;
@@ -103,9 +104,14 @@ async fn connect(address: &str) -> StorageClient<Channel> {
 
 /// Waits for something that is bound to come, however slow the machine.
 async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
-    while !holds().await {
-        tokio::task::yield_now().await;
-    }
+    let waiting = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Only so that what never comes fails a test instead of hanging it.
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    waited.expect("it came");
 }
 
 /// The client's side of a conversation.

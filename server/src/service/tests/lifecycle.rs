@@ -1,7 +1,5 @@
 //! Clients that vanish, servers that stop, and what must not be left behind.
 
-use std::time::Duration;
-
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -16,6 +14,30 @@ async fn a_lost_stream_drops_its_promise() {
     drop(lost);
     until(|| async { harness.state().await.promised_ms.is_none() }).await;
     harness.publish(2, &other, &[0]).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_stream_drops_its_promise_while_others_use_the_slot() {
+    let harness = Harness::start().await;
+    let watch = wire::WatchSlotRequest {
+        token: String::new(),
+        storage_index: bytes(writer().storage_index().as_bytes()),
+    };
+    let mut watching = harness
+        .client
+        .clone()
+        .watch_slot(watch)
+        .await
+        .unwrap()
+        .into_inner();
+    watching.message().await.unwrap().unwrap();
+    let first = writer().version(1, 1, None);
+    let mut lost = harness.talk(prepared(1, &first, &[0])).await;
+    lost.sealed().await;
+    drop(lost);
+    until(|| async { harness.state().await.promised_ms.is_none() }).await;
+    assert_eq!(harness.server.slots.in_use(), 1);
     harness.stop().await;
 }
 

@@ -1,7 +1,5 @@
 //! The test-and-write conversation.
 
-use std::time::Duration;
-
 use tarn_proto::state::{ConversationStatus, Expected, Origin};
 
 use super::*;
