@@ -1,5 +1,7 @@
 //! The command line as a user meets it: what is refused, with which words and which exit code.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must end")]
+
 mod trial;
 
 use trial::{Trial, run};
@@ -13,7 +15,7 @@ fn the_version_is_the_packages() {
 #[test]
 fn every_command_explains_itself_with_examples() {
     let trial = Trial::new();
-    for command in ["ls", "cap", "forget"] {
+    for command in ["ls", "cap", "forget", "cluster", "server"] {
         let help = trial.tarn(&[command, "--help"]).ok();
         assert!(help.contains("Usage:") && help.contains("Examples:"), "{help}");
     }
@@ -29,6 +31,13 @@ fn what_cannot_be_meant_is_a_usage_error() {
         &["ls", "--frobnicate"],
         &["cap"],
         &["cap", "x", "--read", "--write"],
+        &["cluster"],
+        &["cluster", "start", "--servers", "0"],
+        &["cluster", "start", "--servers", "512"],
+        &["cluster", "stop"],
+        &["cluster", "status"],
+        &["server", "run", "/nowhere", "--listen", "127.0.0.1:0"],
+        &["server", "run", "/nowhere"],
     ] {
         let ran = trial.tarn(words);
         assert!(!ran.stderr.is_empty(), "{words:?}");

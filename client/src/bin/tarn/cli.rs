@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::{cap, forget, ls};
+use crate::{cap, cluster, forget, ls, server};
 
 /// Mutable files on servers that nobody has to trust: encrypted and signed here, cut into shares of which a few
 /// bring the file back.
@@ -51,6 +51,8 @@ enum Command {
     Ls(ls::Args),
     Cap(cap::Args),
     Forget(forget::Args),
+    Cluster(cluster::Args),
+    Server(server::Args),
 }
 
 impl Cli {
@@ -65,6 +67,8 @@ impl Cli {
             Command::Ls(args) => ls::run(args, home, UnixSeconds::now()),
             Command::Cap(args) => cap::run(args, home),
             Command::Forget(args) => forget::run(args, home),
+            Command::Cluster(args) => cluster::run(args, home).await,
+            Command::Server(args) => server::run(args).await,
         }
     }
 }

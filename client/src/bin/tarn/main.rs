@@ -4,6 +4,8 @@
 mod cap;
 mod cli;
 mod clock;
+mod cluster;
+mod embedded;
 mod error;
 mod forget;
 mod get;
@@ -14,6 +16,8 @@ mod ls;
 mod names;
 mod output;
 mod publish;
+mod server;
+mod servers;
 mod status;
 mod table;
 mod target;
