@@ -16,8 +16,10 @@
 pub mod base;
 pub mod bring;
 pub mod caps;
+pub mod client;
 pub mod encode;
 pub mod fetch;
+pub mod grid;
 pub mod placement;
 pub mod publish;
 pub mod quorum;

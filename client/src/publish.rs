@@ -41,10 +41,13 @@ use crate::servermap::{Failure, Mapping, Patience, ServerMap};
 use crate::time::Millis;
 
 pub mod action;
+mod driver;
 pub mod event;
 pub mod outcome;
+pub mod publishing;
 
 mod commit;
+mod decide;
 mod finish;
 mod lane;
 mod map;

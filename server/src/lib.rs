@@ -12,11 +12,25 @@
 //! - [`manifest`]: what a slot keeps durably
 //! - [`store`]: the trait every engine implements; [`store::local`] on SQLite and files, [`store::memory`] for tests
 //! - `conversation`, `service`: the test-and-write stream and the other calls
-//! - `serve`: a listener in, a running server out
+//! - `slots`: one lock for each slot in use; `admission`: who may have how much at once
+//! - [`serve()`]: a listener in, a running server out, told how to behave by a [`ServerConfig`]
 
+mod admission;
+mod clock;
+pub mod config;
+mod conversation;
+mod hashing;
 pub mod manifest;
+mod parse;
+mod serve;
+mod server;
+mod service;
 pub mod slot;
+mod slots;
 pub mod store;
+
+pub use config::ServerConfig;
+pub use serve::{ServeError, serve, serve_connections};
 
 #[cfg(test)]
 mod testing;

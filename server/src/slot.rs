@@ -36,6 +36,8 @@ pub use verified::{
     Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
 };
 
+pub(crate) use claim::refusal_of_header;
+
 use change::Write;
 
 /// One slot: what is durable of it, and what the server knows while it runs.

@@ -14,7 +14,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use tarn_proto::Table;
 use tokio::task::spawn_blocking;
 
@@ -129,8 +129,7 @@ impl Pass {
                 let encoder = Arc::clone(&encoder);
                 blocking(move || Ok(encoder.encode_buffer(buffer)))
             })
-            .try_buffered(self.side_by_side())
-            .fuse())
+            .try_buffered(self.side_by_side()))
     }
 
     /// How many segments are encoded at once: one for every core, and one more so that none waits for the next.

@@ -2,15 +2,16 @@
 //! freed, and each comes back one page fault at a time, which halves the speed of encoding. Does not limit how many
 //! buffers are out at once: the pass does.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Buffers at rest that a pool keeps; more than these are freed.
-const RESTING_MAX: usize = 8;
+/// Bytes at rest that a pool keeps; buffers beyond these are freed.
+const RESTING_BYTES_MAX: usize = 32 << 20;
 
 /// A pool of buffers; clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl BufferPool {
@@ -30,8 +31,13 @@ impl BufferPool {
     }
 }
 
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BufferPool({} at rest)", self.resting().len())
+    }
+}
+
 /// A buffer that goes back to its pool when it, or the last [`Bytes`] made from it, is dropped.
-#[derive(Debug)]
 pub struct Buffer {
     bytes: Vec<u8>,
     pool: BufferPool,
@@ -41,6 +47,13 @@ impl Buffer {
     /// The buffer as shared bytes, without copying.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
+    }
+}
+
+impl fmt::Debug for Buffer {
+    /// Shows the length only: a buffer may hold plaintext.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes)", self.bytes.len())
     }
 }
 
@@ -60,7 +73,8 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut resting = self.pool.resting();
-        if resting.len() < RESTING_MAX {
+        let at_rest: usize = resting.iter().map(Vec::capacity).sum();
+        if at_rest + bytes.capacity() <= RESTING_BYTES_MAX {
             resting.push(bytes);
         }
     }
@@ -86,8 +100,8 @@ mod tests {
     #[test]
     fn a_pool_keeps_only_so_many() {
         let pool = BufferPool::default();
-        let out: Vec<Buffer> = (0..2 * RESTING_MAX).map(|_| pool.take(1)).collect();
+        let out: Vec<Buffer> = (0..6).map(|_| pool.take(RESTING_BYTES_MAX / 4)).collect();
         drop(out);
-        assert_eq!(pool.resting().len(), RESTING_MAX);
+        assert_eq!(pool.resting().len(), 4);
     }
 }

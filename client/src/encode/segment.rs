@@ -2,6 +2,8 @@
 //! [`SegmentDecoder`] makes plaintext of a row and any k verified blocks, [`BlockRepairer`] makes missing blocks of
 //! them without any key. Does not read sources or run threads: [`super::pass`] does.
 
+use std::fmt;
+
 use bytes::Bytes;
 use tarn_proto::hash::Digest32;
 use tarn_proto::table::block_hash;
@@ -15,7 +17,6 @@ use super::pool::{Buffer, BufferPool};
 use crate::caps::ReadCap;
 
 /// Encodes the segments of one version. Segments are independent of each other and may be encoded side by side.
-#[derive(Debug)]
 pub struct SegmentEncoder {
     read_cap: ReadCap,
     salt_key: Zeroizing<[u8; 32]>,
@@ -100,6 +101,18 @@ impl SegmentEncoder {
             .map(|(share, block)| block_hash(segment, share, block))
             .collect();
         CodedSegment { segment, row: Row::new(&salt, &hashes), blocks }
+    }
+}
+
+impl fmt::Debug for SegmentEncoder {
+    /// Leaves the salt key out: it is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentEncoder")
+            .field("file", &self.read_cap)
+            .field("geometry", &self.geometry)
+            .field("attempt", &self.attempt)
+            .field("sequence_number", &self.sequence_number)
+            .finish_non_exhaustive()
     }
 }
 

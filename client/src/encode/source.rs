@@ -1,6 +1,7 @@
 //! Where plaintext comes from. A source can be opened as often as shares must be encoded again, and every reading
 //! starts at the beginning. Does not decide whether two readings were the same: the pass compares their rows.
 
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use bytes::{Buf, Bytes};
 use super::spool::{Spool, SpoolReader};
 
 /// Plaintext of known length that can be read again. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Source {
     /// A regular file, opened anew for every reading.
     File {
@@ -81,8 +82,18 @@ impl Source {
     }
 }
 
+impl fmt::Debug for Source {
+    /// Shows where the plaintext comes from, never the plaintext.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, length } => write!(f, "File({}, {length} bytes)", path.display()),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Self::Spool(spool) => write!(f, "Spool({} bytes)", spool.length()),
+        }
+    }
+}
+
 /// One reading of a source.
-#[derive(Debug)]
 pub enum SourceReader {
     /// Of a file, with what it looked like when it was opened.
     File {

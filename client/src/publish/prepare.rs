@@ -1,18 +1,16 @@
-//! Steps 2 to 4 of a publish: plan, encode and prepare, decide. Nothing becomes visible anywhere before the end of
-//! this.
+//! Steps 2 and 3 of a publish: plan, encode and prepare. Nothing becomes visible anywhere by any of this; when it
+//! is enough, `decide` says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use tarn_proto::{
-    Geometry, Refusal, SequenceNumber, ShareNumber, SignedHeader, SlotState, StoreId, VersionId,
-};
+use tarn_proto::{Geometry, Refusal, SequenceNumber, SignedHeader, SlotState, StoreId, VersionId};
 
-use super::action::{Action, Draft, MessageId, PrepareLane, Why};
+use super::action::{Action, Draft, MessageId, PrepareLane};
 use super::event::SourceFailure;
 use super::lane::{Lane, LaneState, tests};
 use super::outcome::{During, Outcome};
-use super::{Kind, Outstanding, Phase, Publish, ROUNDS_MAX};
-use crate::base::{Choice, Evidence, Origin, choose};
+use super::{Kind, Outstanding, Phase, Publish};
+use crate::base::{Evidence, Origin};
 use crate::placement::plan;
 use crate::quorum::{Placement, is_quorum};
 use crate::servermap::Failure;
@@ -93,7 +91,7 @@ impl Publish {
     }
 
     /// Opens a conversation with each server of the goal. All are outstanding before any is sent.
-    fn open_lanes(&mut self, goal: Placement) {
+    pub(super) fn open_lanes(&mut self, goal: Placement) {
         let Some(draft) = self.draft.clone() else {
             return;
         };
@@ -248,14 +246,6 @@ impl Publish {
         self.lanes.remove(&server);
     }
 
-    /// A promise could not be renewed: the slot may be anybody's.
-    pub(super) fn promise_lost(&mut self, server: StoreId, failure: Failure) {
-        if self.lanes.get(&server).is_some_and(|lane| lane.sealed().is_some()) {
-            self.release(server);
-            self.prepare_failed(server, failure);
-        }
-    }
-
     pub(super) fn source_failed(&mut self, failure: SourceFailure) {
         if !matches!(self.phase, Phase::Preparing { .. }) {
             return;
@@ -265,195 +255,5 @@ impl Publish {
             SourceFailure::Changed => Outcome::SourceChanged,
             SourceFailure::Unreadable { cause } => Outcome::Failed { cause },
         });
-    }
-
-    pub(super) fn maintain_preparing(&mut self) {
-        if self.cancelled {
-            return self.cancel();
-        }
-        if self.surprise {
-            return self.begin_anew();
-        }
-        self.renew_promises();
-        self.give_up_late_lanes();
-        self.rehome();
-        if self.lanes.values().any(Lane::is_awaited) {
-            return;
-        }
-        if self.header.is_some() && self.sealed_are_quorum() {
-            self.decide();
-        } else if self.lanes.values().any(Lane::is_preparing) && !self.out_of_patience() {
-            // Too few without those that are late: they are waited for after all.
-        } else if self.rounds >= ROUNDS_MAX {
-            self.release_all();
-            self.finish_unchanged(Outcome::Contended);
-        } else {
-            self.avoid_unsealed();
-            self.begin_anew();
-        }
-    }
-
-    /// Gives the shares that lost their server to servers that have no conversation yet.
-    fn rehome(&mut self) {
-        let Some(draft) = &self.draft else { return };
-        let in_time = self.lanes.values().filter(|lane| !lane.is_late());
-        let housed: BTreeSet<ShareNumber> =
-            in_time.flat_map(|lane| &lane.shares).copied().collect();
-        let homeless: Vec<ShareNumber> =
-            ShareNumber::all(draft.shape.n()).filter(|share| !housed.contains(share)).collect();
-        let answered = self.servermap.answers.keys().copied().collect();
-        let fresh: Vec<StoreId> = self
-            .usable(&answered)
-            .into_iter()
-            .filter(|store| !self.lanes.contains_key(store) && !self.busy.contains(store))
-            .filter(|store| draft.terms().windows().any(|window| window.contains(*store)))
-            .collect();
-        if homeless.is_empty() || fresh.is_empty() {
-            return;
-        }
-        let mut goal = Placement::new();
-        for (share, store) in homeless.into_iter().zip(fresh.into_iter().cycle()) {
-            goal.entry(store).or_default().insert(share);
-        }
-        self.open_lanes(goal);
-    }
-
-    fn sealed_states(&self) -> BTreeMap<StoreId, SlotState> {
-        let sealed = self.lanes.iter().filter_map(|(&store, lane)| Some((store, lane.sealed()?)));
-        sealed.map(|(store, state)| (store, state.clone())).collect()
-    }
-
-    fn sealed_placement(&self) -> Placement {
-        let sealed = self.lanes.iter().filter(|(_, lane)| lane.sealed().is_some());
-        sealed.map(|(&store, lane)| (store, lane.shares.clone())).collect()
-    }
-
-    fn sealed_are_quorum(&self) -> bool {
-        self.draft.as_ref().is_some_and(|draft| is_quorum(draft.terms(), &self.sealed_placement()))
-    }
-
-    /// Chooses the base again, from what the servers that promised say and nothing else: a map is not a snapshot,
-    /// but while promises hold nothing can change under this choice.
-    fn decide(&mut self) {
-        match choose(&self.sealed_states(), &self.request.origin) {
-            Choice::Chosen { base, .. } if base.version() == self.base.version() => {}
-            Choice::Chosen { .. } | Choice::Undecided(_) => return self.begin_anew(),
-        }
-        let Some(header) = self.header.clone() else {
-            return;
-        };
-        let unsealed: Vec<StoreId> = self
-            .lanes
-            .iter()
-            .filter(|(_, lane)| lane.is_preparing())
-            .map(|(&store, _)| store)
-            .collect();
-        for server in unsealed {
-            self.release(server);
-            self.lanes.remove(&server);
-        }
-        let placement = self.sealed_placement();
-        self.phase = Phase::Journaling;
-        self.actions.push(Action::Journal { header, placement });
-    }
-
-    /// Ends the conversation with this server.
-    pub(super) fn release(&mut self, server: StoreId) {
-        self.outstanding.retain(|_, message| {
-            message.server != server || !matches!(message.kind, Kind::Prepare | Kind::Extend)
-        });
-        if let Some(lane) = self.lanes.get(&server) {
-            let conversation = lane.conversation;
-            self.actions.push(Action::Release { server, conversation });
-        }
-    }
-
-    /// Ends every conversation that is not committed yet.
-    pub(super) fn release_all(&mut self) {
-        let open: Vec<StoreId> = self
-            .lanes
-            .iter()
-            .filter(|(_, lane)| lane.is_preparing() || lane.sealed().is_some())
-            .map(|(&store, _)| store)
-            .collect();
-        for server in open {
-            self.release(server);
-            self.lanes.remove(&server);
-        }
-    }
-
-    fn renew_promises(&mut self) {
-        let Phase::Preparing { renew_at, .. } = &mut self.phase else {
-            return;
-        };
-        if renew_at.is_none_or(|at| self.now < at) {
-            return;
-        }
-        *renew_at = None;
-        let sealed: Vec<(StoreId, _)> = self
-            .lanes
-            .iter()
-            .filter(|(_, lane)| lane.sealed().is_some())
-            .map(|(&store, lane)| (store, lane.conversation))
-            .collect();
-        for (server, conversation) in sealed {
-            let message = self.send(server, Kind::Extend);
-            self.actions.push(Action::Extend { message, server, conversation });
-        }
-    }
-
-    /// Lanes that take far longer than those that sealed are no longer waited for.
-    fn give_up_late_lanes(&mut self) {
-        let (now, deadline) = (self.now, self.late_at());
-        let Some(deadline) = deadline.filter(|deadline| now >= *deadline) else {
-            return;
-        };
-        let mut late = Vec::new();
-        for (&server, lane) in &mut self.lanes {
-            if lane.is_awaited() {
-                lane.state = LaneState::Preparing { late: true };
-                late.push(server);
-            }
-        }
-        for server in late {
-            self.trouble(server, During::Prepare, Failure::Late(deadline));
-        }
-    }
-
-    /// When the lanes that have not sealed are late: a multiple of what a quorum took since the source was encoded;
-    /// or, while there is no quorum, when nobody has given a sign of life for long.
-    fn late_at(&self) -> Option<Millis> {
-        let Phase::Preparing { encoded: Some(encoded), .. } = self.phase else {
-            return None;
-        };
-        let last_sign = self.lanes.values().map(|lane| lane.alive_at).max().unwrap_or(encoded);
-        if self.sealed_are_quorum() {
-            let sealed = self.lanes.values().filter(|lane| lane.sealed().is_some());
-            let took = sealed.map(|lane| lane.alive_at.since(encoded)).max().unwrap_or_default();
-            Some(encoded + took.times(self.patience.factor).max(self.patience.floor))
-        } else {
-            Some(last_sign.max(encoded) + self.patience.limit)
-        }
-    }
-
-    fn out_of_patience(&self) -> bool {
-        let last_sign = self.lanes.values().map(|lane| lane.alive_at).max().unwrap_or_default();
-        self.now >= last_sign + self.patience.limit
-    }
-
-    /// The round fell short: those that did not even seal are not tried again.
-    fn avoid_unsealed(&mut self) {
-        let unsealed = self.lanes.iter().filter(|(_, lane)| lane.is_preparing());
-        self.avoid.extend(unsealed.map(|(&store, _)| store).collect::<Vec<_>>());
-    }
-
-    pub(super) fn preparing_wakes_at(&self) -> Option<(Millis, Why)> {
-        let Phase::Preparing { renew_at, .. } = &self.phase else {
-            return None;
-        };
-        let late = self.lanes.values().any(Lane::is_preparing).then(|| self.late_at()).flatten();
-        let late = late.map(|at| (at, Why::Lateness));
-        let renewal = renew_at.map(|at| (at, Why::Promises));
-        late.into_iter().chain(renewal).min_by_key(|(at, _)| *at)
     }
 }

@@ -38,7 +38,7 @@ impl PreparedHeader {
         bytes: Bytes,
         signature: &Signature,
     ) -> Result<Self, Refusal> {
-        let header = parse(&bytes)?;
+        let header = Header::parse(&bytes).map_err(refusal_of_header)?;
         let statement = Statement::Prepare { store, header: &bytes };
         if verify_key.storage_index() != header.storage_index
             || verify_key.verify(&statement, signature).is_err()
@@ -74,13 +74,8 @@ impl PreparedHeader {
     }
 }
 
-/// Parses a header's bytes; whatever is wrong with them is a refusal.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Header, Refusal> {
-    Header::parse(bytes).map_err(refusal_of)
-}
-
 /// What a bad header is refused as: a newer tarn's is Unsupported, any other is its writer's fault.
-pub(crate) const fn refusal_of(error: HeaderError) -> Refusal {
+pub(crate) const fn refusal_of_header(error: HeaderError) -> Refusal {
     match error {
         HeaderError::Unsupported { .. } => Refusal::Unsupported,
         HeaderError::Length(_)

@@ -1,1 +1,64 @@
-fn main() {}
+//! The `tarn` command: parses, runs one command, prints its error and ends with its exit code. Every command is a
+//! file of this folder; decisions about files and servers are the library's.
+
+mod cap;
+mod cli;
+mod clock;
+mod cluster;
+mod embedded;
+mod error;
+mod forget;
+mod get;
+mod grids;
+mod home;
+mod lock;
+mod ls;
+mod names;
+mod output;
+mod publish;
+mod server;
+mod servers;
+mod status;
+mod table;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::error::CommandError;
+use crate::home::Home;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_tracing(cli.verbose());
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::say(&error);
+            ExitCode::from(error.exit() as u8)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), CommandError> {
+    tarn_client::encode::cpu::check().map_err(CommandError::failed)?;
+    let home = Home::locate(std::env::var_os(home::TARN_HOME).as_deref())?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| CommandError::failed(format_args!("cannot start threads: {error}")))?;
+    runtime.block_on(cli.run(&home))
+}
+
+/// Events go to standard error: warnings, and more for each `-v`; `RUST_LOG` chooses freely.
+fn start_tracing(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info,h2=warn,hyper=warn,tower=warn",
+        2 => "debug,h2=warn,hyper=warn,tower=warn",
+        3.. => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

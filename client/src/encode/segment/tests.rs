@@ -129,6 +129,18 @@ fn equal_segments_of_one_version_are_encrypted_differently() {
 }
 
 #[test]
+fn debug_shows_neither_keys_nor_plaintext() {
+    let cut = geometry(1, 1, 8, 8);
+    let (encoder, decoder) = (encoder(cut), SegmentDecoder::new(&read_cap(), cut));
+    let mut buffer = encoder.buffer(0);
+    buffer.plaintext_mut().fill(222);
+    let shown = format!("{encoder:?} {decoder:?} {buffer:?}");
+    assert!(!shown.contains("222, 222"), "{shown}");
+    let salt_key = format!("{:?}", &read_cap().salt_key()[..2]);
+    assert!(!shown.contains(salt_key.trim_matches(['[', ']'])), "{shown}");
+}
+
+#[test]
 fn a_used_buffer_leaks_nothing_into_the_next_segment() {
     let cut = geometry(3, 5, 8, 24 + 1);
     let used = encoder(cut);

@@ -1,0 +1,86 @@
+//! The command line: what can be typed, and which file of this folder does it.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::clock::UnixSeconds;
+use crate::error::CommandError;
+use crate::home::Home;
+use crate::{cap, cluster, forget, ls, server};
+
+/// Mutable files on servers that nobody has to trust: encrypted and signed here, cut into shares of which a few
+/// bring the file back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tarn",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+#[command(after_help = "Exit codes:
+  0  done
+  1  not done, and nothing was changed
+  2  the command line, a grid file or a name is wrong
+  3  another writer came first; nothing was changed
+  4  too few servers answered; nothing was changed
+  5  a publish stopped half way; publish again to settle it
+
+Everything is kept below your data and config folders, or below $TARN_HOME if it is set.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// The servers to use [default: grid.toml in your config folder, else ten servers inside the process].
+    #[arg(long, global = true, value_name = "FILE", env = "TARN_GRID", hide_env_values = true)]
+    pub(crate) grid: Option<PathBuf>,
+    /// Say more on standard error; twice for debugging.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ls(ls::Args),
+    Cap(cap::Args),
+    Forget(forget::Args),
+    Cluster(cluster::Args),
+    Server(server::Args),
+}
+
+impl Cli {
+    /// How much is to be said on standard error.
+    pub(crate) const fn verbose(&self) -> u8 {
+        self.global.verbose
+    }
+
+    /// Does what was typed.
+    pub(crate) async fn run(&self, home: &Home) -> Result<(), CommandError> {
+        match &self.command {
+            Command::Ls(args) => ls::run(args, home, UnixSeconds::now()),
+            Command::Cap(args) => cap::run(args, home),
+            Command::Forget(args) => forget::run(args, home),
+            Command::Cluster(args) => cluster::run(args, home).await,
+            Command::Server(args) => server::run(args).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

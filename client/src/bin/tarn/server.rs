@@ -1,0 +1,231 @@
+//! `tarn server`: one storage server. Parses, binds, runs; what a server does is the server crate's.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tarn_server::ServerConfig;
+use tarn_server::config::Token;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::error::CommandError;
+use crate::lock::{FileLock, Locked};
+use crate::output;
+use crate::servers::{self, Server};
+
+/// How long we wait for a folder's lock: somebody who only looks whether it is held has it for a moment.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One storage server: prepare its data folder, or run it.
+#[derive(Debug, clap::Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
+  tarn server init /srv/tarn
+  tarn server run /srv/tarn --listen 192.0.2.7:4100 --reserve 10GiB --token-file /etc/tarn.token"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Prepares a data folder and prints its new store id, which grid files list.
+    Init {
+        /// The data folder; made if it is not there.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Runs a server until it is interrupted or told to stop (SIGINT, SIGTERM).
+    Run(RunArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// A data folder that `tarn server init` prepared.
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: String,
+    /// A file whose first line every client must send as its token.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Serve what is there and take nothing new.
+    #[arg(long)]
+    read_only: bool,
+    /// How much of the disk to leave free, in bytes or with a unit [default: 64MiB].
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    reserve: Option<u64>,
+    /// Leave the caller's session first; `tarn cluster` asks for it.
+    #[arg(long, hide = true)]
+    own_session: bool,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: &Args) -> Result<(), CommandError> {
+    match &args.action {
+        Action::Init { folder } => init(folder).await,
+        Action::Run(args) => serve(args).await,
+    }
+}
+
+async fn init(folder: &Path) -> Result<(), CommandError> {
+    let store = servers::init(folder).await?;
+    output::say(format_args!(
+        "{} is ready; run it with `tarn server run {} --listen HOST:PORT`",
+        folder.display(),
+        folder.display()
+    ));
+    output::print(store)
+}
+
+/// Held by a running server as long as it lives, with its process id in it.
+pub(crate) fn lock_file(folder: &Path) -> PathBuf {
+    folder.join("server.lock")
+}
+
+async fn serve(args: &RunArgs) -> Result<(), CommandError> {
+    if args.own_session {
+        rustix::process::setsid().map_err(|error| {
+            CommandError::failed(format_args!("cannot leave the session: {error}"))
+        })?;
+    }
+    let config = args.config()?;
+    let _lock = lock(&args.folder).await?;
+    let listener = TcpListener::bind(&args.listen).await.map_err(|error| {
+        CommandError::failed(format_args!("cannot listen on {}: {error}", args.listen))
+    })?;
+    let shutdown = stop_signal()?;
+    let store = servers::open(&args.folder).await?;
+    let server = Server::start(store, listener, config, shutdown)?;
+    output::say(format_args!("store {} listens on {}", server.store, server.address));
+    let store = server.store;
+    server.ended().await?;
+    output::say(format_args!("store {store} stopped"));
+    Ok(())
+}
+
+impl RunArgs {
+    fn config(&self) -> Result<ServerConfig, CommandError> {
+        let default = ServerConfig::default();
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        Ok(ServerConfig {
+            token: token.map(|token| Token::new(&token)),
+            read_only: self.read_only,
+            reserved_bytes: self.reserve.unwrap_or(default.reserved_bytes),
+            ..default
+        })
+    }
+}
+
+async fn lock(folder: &Path) -> Result<FileLock, CommandError> {
+    let path = lock_file(folder);
+    match FileLock::acquire(&path, PATIENCE, |_| {}).await {
+        Ok(Locked::Ours(lock)) => Ok(lock),
+        Ok(Locked::Held(pid)) => {
+            let pid = pid.map(|pid| format!(" (process {pid})"));
+            Err(CommandError::failed(format_args!(
+                "another server{} already runs on {}",
+                pid.unwrap_or_default(),
+                folder.display()
+            )))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(CommandError::usage(format_args!("there is no folder {}", folder.display()))
+                .hint("`tarn server init` prepares one"))
+        }
+        Err(error) => Err(CommandError::file("lock", &path, &error)),
+    }
+}
+
+/// Cancelled at the first SIGINT or SIGTERM.
+fn stop_signal() -> Result<CancellationToken, CommandError> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            CommandError::failed(format_args!("cannot listen for signals: {error}"))
+        })
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let shutdown = CancellationToken::new();
+    let told = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(shutdown)
+}
+
+fn read_token(file: &Path) -> Result<Zeroizing<String>, CommandError> {
+    let text = std::fs::read_to_string(file)
+        .map(Zeroizing::new)
+        .map_err(|error| CommandError::file("read the token file", file, &error))?;
+    match text.lines().next().map(str::trim) {
+        Some(token) if !token.is_empty() => Ok(Zeroizing::new(token.to_owned())),
+        Some(_) | None => Err(CommandError::usage(format_args!(
+            "the first line of {} must be the token",
+            file.display()
+        ))),
+    }
+}
+
+/// A number of bytes, with or without a unit.
+fn parse_size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u32); 10] = [
+        ("TiB", 40),
+        ("GiB", 30),
+        ("MiB", 20),
+        ("KiB", 10),
+        ("T", 40),
+        ("G", 30),
+        ("M", 20),
+        ("K", 10),
+        ("B", 0),
+        ("", 0),
+    ];
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = text[digits.len()..].trim();
+    let shift = UNITS.iter().find(|(name, _)| *name == unit);
+    let number = digits.trim().parse::<u64>();
+    match (number, shift) {
+        (Ok(number), Some((_, shift))) => {
+            number.checked_mul(1 << shift).ok_or_else(|| "that is more than 16 EiB".to_owned())
+        }
+        (Err(_), _) | (_, None) => {
+            Err("write a whole number of bytes, or of KiB, MiB, GiB or TiB".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        assert_eq!(parse_size("0"), Ok(0));
+        assert_eq!(parse_size("512"), Ok(512));
+        assert_eq!(parse_size("10GiB"), Ok(10 << 30));
+        assert_eq!(parse_size("3 MiB"), Ok(3 << 20));
+        for text in ["", "GiB", "1.5GiB", "-1", "10GB", "99999999999TiB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_the_first_line_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "sesame\n").unwrap();
+        assert_eq!(read_token(&file).unwrap().as_str(), "sesame");
+        std::fs::write(&file, "\n").unwrap();
+        assert!(read_token(&file).is_err());
+    }
+}

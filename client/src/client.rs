@@ -1,0 +1,123 @@
+//! A client of one grid: connections to its servers, and the operations on files they keep. Chooses nothing: what a
+//! publish or a reader does is decided by its machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use tarn_proto::window::WindowError;
+use tarn_proto::{AttemptId, Shape, StorageIndex, StoreId, Window};
+
+use crate::base::Origin;
+use crate::caps::WriteCap;
+use crate::encode::source::Source;
+use crate::grid::{Grid, Token};
+use crate::placement::{Candidate, choose_window, rendezvous_order};
+use crate::publish::publishing::{Job, Journal, Publishing};
+use crate::publish::{Follows, Request, Roster};
+use crate::servermap::Patience;
+use crate::transport::{AddressError, ServerClient};
+
+/// A client of one grid. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    servers: Arc<BTreeMap<StoreId, ServerClient>>,
+    candidates: Arc<Vec<Candidate>>,
+    patience: Patience,
+}
+
+/// What a publish is to do, beyond its content.
+pub struct PublishOptions {
+    /// Whether the caller drew the file's window, and so may begin from nothing.
+    pub origin: Origin,
+    /// What the new version must follow.
+    pub follows: Follows,
+    /// k, happy and n; `None` keeps those of the version it is built on.
+    pub shape: Option<Shape>,
+    /// Names the submission: the same one again has the same effect.
+    pub attempt: AttemptId,
+    /// Whether the file is to be deleted: the content must be empty then.
+    pub tombstone: bool,
+    /// Where the decision is made durable before the first commit.
+    pub journal: Arc<dyn Journal>,
+    /// Decides conversation ids and jitter; seeded from the operating system but in tests.
+    pub rng: ChaCha8Rng,
+}
+
+impl Client {
+    /// A client of this grid. Connections are made when they are first needed, and again whenever they are lost.
+    /// Must be called within a tokio runtime.
+    pub fn connect(grid: &Grid) -> Result<Self, AddressError> {
+        let servers = grid.servers().iter().map(|server| {
+            let token = server.token.as_ref().map(Token::reveal).map(str::to_owned);
+            let dialled = ServerClient::dial(server.store, server.address.to_string(), token)?;
+            Ok((server.store, dialled))
+        });
+        let candidates = grid.servers().iter().map(|server| Candidate {
+            store: server.store,
+            zone: server.zone.clone(),
+            weight: server.weight.get(),
+        });
+        Ok(Self {
+            servers: Arc::new(servers.collect::<Result<_, _>>()?),
+            candidates: Arc::new(candidates.collect()),
+            patience: Patience::default(),
+        })
+    }
+
+    /// The same client, waiting differently.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The server that keeps this store.
+    pub fn server(&self, store: StoreId) -> Option<&ServerClient> {
+        self.servers.get(&store)
+    }
+
+    /// All servers of the grid, by store.
+    pub const fn servers(&self) -> &Arc<BTreeMap<StoreId, ServerClient>> {
+        &self.servers
+    }
+
+    /// The window of a new file. It is to be stored durably, with the file's write cap, before the first publish.
+    pub fn choose_window(&self, file: StorageIndex, shape: Shape) -> Result<Window, WindowError> {
+        choose_window(file, shape, &self.candidates)
+    }
+
+    /// The grid's stores in the order in which a file prefers them.
+    pub fn roster(&self, file: StorageIndex) -> Roster {
+        let order = rendezvous_order(file, &self.candidates);
+        Roster(order.into_iter().map(|candidate| candidate.store).collect())
+    }
+
+    /// Begins to publish `source` as the newest version of the file. Must be called within a tokio runtime.
+    pub fn publish(
+        &self,
+        write_cap: WriteCap,
+        source: Source,
+        options: PublishOptions,
+    ) -> Publishing {
+        let storage_index = write_cap.verify_cap().storage_index();
+        Publishing::begin(Job {
+            request: Request {
+                storage_index,
+                attempt: options.attempt,
+                origin: options.origin,
+                follows: options.follows,
+                shape: options.shape,
+                length: source.length(),
+                tombstone: options.tombstone,
+            },
+            write_cap,
+            source,
+            servers: Arc::clone(&self.servers),
+            roster: self.roster(storage_index),
+            patience: self.patience,
+            rng: options.rng,
+            journal: options.journal,
+        })
+    }
+}

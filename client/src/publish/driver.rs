@@ -1,0 +1,323 @@
+//! The publish driver: the one tokio loop around the machine. It takes an event from the queue, steps, and *spawns*
+//! each action; a spawned action ends by putting one event on the queue. It holds no protocol decisions.
+//!
+//! - `lane`: one conversation with one server, from Open to its end
+//! - `encode`: an encoding pass that feeds the lanes
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tarn_proto::{Certificate, ConversationId, SignedHeader, StoreId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::Publish;
+use super::action::{Action, MessageId, PrepareLane};
+use super::event::Event;
+use super::outcome::Report;
+use super::publishing::{Job, Journal, Status};
+use crate::caps::{ReadCap, WriteCap};
+use crate::encode::source::Source;
+use crate::quorum::Placement;
+use crate::regenerate::{BringFailure, Brought, bring_shares};
+use crate::servermap::Failure;
+use crate::time::Millis;
+use crate::transport::{FinalizeError, ServerClient};
+
+mod encode;
+mod lane;
+
+use encode::Encoding;
+use lane::{Command, LaneTask, Order};
+
+/// The longest any single message is waited for. The machine gives up much earlier; this only ends the task.
+const MESSAGE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What every spawned action may use.
+struct Context {
+    write_cap: WriteCap,
+    read_cap: ReadCap,
+    source: Source,
+    servers: Arc<BTreeMap<StoreId, ServerClient>>,
+    journal: Arc<dyn Journal>,
+    attempt: tarn_proto::AttemptId,
+    events: mpsc::UnboundedSender<Event>,
+    acknowledged: AtomicU64,
+}
+
+impl Context {
+    fn tell(&self, event: Event) {
+        // Nobody listens once the driver has ended; what is said then has no hearer to miss it.
+        let _ = self.events.send(event);
+    }
+
+    fn server(&self, store: StoreId) -> Result<&ServerClient, Failure> {
+        self.servers.get(&store).ok_or(Failure::Unlisted)
+    }
+}
+
+pub(super) struct Driver {
+    context: Arc<Context>,
+    machine: Publish,
+    queue: mpsc::UnboundedReceiver<Event>,
+    began: Instant,
+    told: Option<oneshot::Sender<Report>>,
+    status: watch::Sender<Status>,
+    total: u64,
+    tasks: JoinSet<()>,
+    lanes: BTreeMap<ConversationId, LaneHandle>,
+}
+
+/// The driver's end of a lane. The lane ends when this is dropped or aborted.
+struct LaneHandle {
+    orders: mpsc::UnboundedSender<Order>,
+    task: AbortHandle,
+}
+
+impl Driver {
+    pub(super) fn new(
+        job: Job,
+        events: mpsc::UnboundedSender<Event>,
+        queue: mpsc::UnboundedReceiver<Event>,
+        told: oneshot::Sender<Report>,
+    ) -> (Self, watch::Receiver<Status>) {
+        let attempt = job.request.attempt;
+        let machine = Publish::new(job.request, job.roster, job.patience, job.rng);
+        let progress = machine.progress();
+        let (status, watcher) = watch::channel(Status { progress, acknowledged: 0, total: 0 });
+        let context = Arc::new(Context {
+            read_cap: job.write_cap.read_cap(),
+            write_cap: job.write_cap,
+            source: job.source,
+            servers: job.servers,
+            journal: job.journal,
+            attempt,
+            events,
+            acknowledged: AtomicU64::new(0),
+        });
+        let driver = Self {
+            context,
+            machine,
+            queue,
+            began: Instant::now(),
+            told: Some(told),
+            status,
+            total: 0,
+            tasks: JoinSet::new(),
+            lanes: BTreeMap::new(),
+        };
+        (driver, watcher)
+    }
+
+    pub(super) async fn run(mut self) {
+        self.context.tell(Event::Started);
+        while !self.machine.is_over() {
+            let Some(event) = self.next_event().await else { return };
+            let now = self.now();
+            for action in self.machine.step(now, event) {
+                self.spawn(action);
+            }
+            self.report_status();
+        }
+    }
+
+    async fn next_event(&mut self) -> Option<Event> {
+        loop {
+            let abandoned = async {
+                match &mut self.told {
+                    Some(told) => told.closed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                event = self.queue.recv() => return event,
+                () = abandoned => {
+                    self.told = None;
+                    return Some(Event::CancelRequested);
+                }
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    fn spawn(&mut self, action: Action) {
+        let context = Arc::clone(&self.context);
+        match action {
+            Action::Query { message, server, conversation } => {
+                self.tasks.spawn(async move { context.query(message, server, conversation).await });
+            }
+            Action::Prepare { draft, finalize, lanes } => {
+                let geometry = draft.geometry;
+                self.total = self.machine_total(&lanes, geometry);
+                let mut encoding = Encoding::new(Arc::clone(&context), draft);
+                for lane in lanes {
+                    let (conversation, task) = encoding.lane(lane, finalize);
+                    self.spawn_lane(conversation, task);
+                }
+                self.tasks.spawn(encoding.run());
+            }
+            Action::Retest { message, conversation, tests, .. } => {
+                self.order(conversation, Order { message, command: Command::Retest(tests) });
+            }
+            Action::Extend { message, conversation, .. } => {
+                self.order(conversation, Order { message, command: Command::Extend });
+            }
+            Action::Commit { message, conversation, header, .. } => {
+                let command = Command::Commit(header.signature());
+                self.order(conversation, Order { message, command });
+            }
+            Action::Release { conversation, .. } => {
+                if let Some(lane) = self.lanes.remove(&conversation) {
+                    lane.task.abort();
+                }
+            }
+            Action::Journal { header, placement } => {
+                self.tasks.spawn(async move { context.journal(header, placement).await });
+            }
+            Action::Bring {
+                message,
+                server,
+                conversation,
+                header,
+                certificate,
+                shares,
+                sources,
+            } => {
+                let brought = Brought { header, certificate, conversation, shares, sources };
+                self.tasks.spawn(async move { context.bring(message, server, brought).await });
+            }
+            Action::Finalize { message, server, sequence_number, version } => {
+                self.tasks.spawn(async move {
+                    let key = context.write_cap.signing_key();
+                    let certificate = Certificate::sign(&key, sequence_number, version);
+                    context.finalize(message, server, certificate).await;
+                });
+            }
+            Action::WaitUntil { timer, when, .. } => {
+                let moment = self.began + Duration::from(when);
+                self.tasks.spawn(async move {
+                    tokio::time::sleep_until(moment).await;
+                    context.tell(Event::TimedOut { timer });
+                });
+            }
+            Action::Finish(report) => {
+                if let Some(told) = self.told.take() {
+                    // The caller may have gone in this very moment.
+                    let _ = told.send(report);
+                }
+            }
+        }
+    }
+
+    fn spawn_lane(&mut self, conversation: ConversationId, task: LaneTask) {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let task = self.tasks.spawn(task.run(inbox));
+        self.lanes.insert(conversation, LaneHandle { orders, task });
+    }
+
+    fn order(&self, conversation: ConversationId, order: Order) {
+        let message = order.message;
+        let heard =
+            self.lanes.get(&conversation).is_some_and(|lane| lane.orders.send(order).is_ok());
+        if !heard {
+            let failure = Failure::Dead("the conversation has ended".to_owned());
+            self.context.tell(Event::Failed { message, failure });
+        }
+    }
+
+    fn now(&self) -> Millis {
+        Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn machine_total(&self, lanes: &[PrepareLane], geometry: tarn_proto::Geometry) -> u64 {
+        let bytes = |lane: &PrepareLane| {
+            lane.shares.len() as u64 * geometry.share_length() + geometry.table_length() as u64
+        };
+        let already = self.context.acknowledged.load(Ordering::Relaxed);
+        self.total.max(already) + lanes.iter().map(bytes).sum::<u64>()
+    }
+
+    fn report_status(&self) {
+        self.status.send_replace(Status {
+            progress: self.machine.progress(),
+            acknowledged: self.context.acknowledged.load(Ordering::Relaxed),
+            total: self.total,
+        });
+    }
+}
+
+impl Context {
+    async fn query(
+        &self,
+        message: MessageId,
+        server: StoreId,
+        conversation: Option<ConversationId>,
+    ) {
+        let asked = async {
+            let storage_index = self.read_cap.verify_cap().storage_index();
+            let server = self.server(server)?;
+            let attempt = Some(self.attempt);
+            server
+                .read_slot(storage_index, attempt, conversation, MESSAGE_DEADLINE)
+                .await
+                .map_err(Failure::from)
+        };
+        self.tell(match asked.await {
+            Ok(state) => Event::Mapped { message, state },
+            Err(failure) => Event::Failed { message, failure },
+        });
+    }
+
+    async fn journal(self: Arc<Self>, header: SignedHeader, placement: Placement) {
+        let context = Arc::clone(&self);
+        let recorded =
+            tokio::task::spawn_blocking(move || context.journal.record(&header, &placement)).await;
+        self.tell(match recorded {
+            Ok(Ok(())) => Event::Journaled,
+            Ok(Err(error)) => Event::JournalFailed { cause: error.to_string() },
+            Err(error) => Event::JournalFailed { cause: error.to_string() },
+        });
+    }
+
+    async fn bring(&self, message: MessageId, server: StoreId, brought: Brought) {
+        let outcome = match self.server(server) {
+            Ok(target) => bring_shares(&self.servers, target, brought).await,
+            Err(failure) => Err(BringFailure::Failed(failure)),
+        };
+        self.tell(match outcome {
+            Ok(()) => Event::Written { message },
+            Err(BringFailure::Refused { refusal, state }) => {
+                Event::Refused { message, refusal, state }
+            }
+            Err(failure) => Event::Failed { message, failure: failure.into() },
+        });
+    }
+
+    async fn finalize(&self, message: MessageId, server: StoreId, certificate: Certificate) {
+        let storage_index = certificate.verify_key().storage_index();
+        let finalized = match self.server(server) {
+            Ok(server) => server
+                .finalize(storage_index, &certificate, MESSAGE_DEADLINE)
+                .await
+                .map_err(|error| match error {
+                    FinalizeError::Call(error) => Failure::from(error),
+                    FinalizeError::Refused { refusal, .. } => Failure::Refused(refusal),
+                }),
+            Err(failure) => Err(failure),
+        };
+        self.tell(match finalized {
+            Ok(state) => Event::Mapped { message, state },
+            Err(failure) => Event::Failed { message, failure },
+        });
+    }
+}
+
+/// An error and its causes in one sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

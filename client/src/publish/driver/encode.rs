@@ -1,0 +1,92 @@
+//! An encoding pass as the driver runs it: reads the source once, feeds the lanes of one Prepare, and completes and
+//! signs the header at the end. Which lanes there are, and when to stop waiting for one, is the machine's business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tarn_proto::{Certificate, ConversationId};
+use tarn_proto::{SequenceNumber, SignedHeader, VersionId};
+use tokio::sync::watch;
+
+use super::Context;
+use super::lane::LaneTask;
+use crate::encode::pass::{Blocked, Lane, LaneId, Pass, PassError, Reading};
+use crate::encode::segment::SegmentEncoder;
+use crate::publish::action::{Draft, MessageId, PrepareLane};
+use crate::publish::event::{Event, SourceFailure};
+use crate::time::Millis;
+
+/// One pass and the lanes it feeds.
+pub(super) struct Encoding {
+    context: Arc<Context>,
+    draft: Draft,
+    lanes: Vec<Lane>,
+    complete: watch::Sender<Option<SignedHeader>>,
+}
+
+impl Encoding {
+    pub(super) fn new(context: Arc<Context>, draft: Draft) -> Self {
+        Self { context, draft, lanes: Vec::new(), complete: watch::Sender::new(None) }
+    }
+
+    /// Adds a lane; its task is to be spawned before the pass runs.
+    pub(super) fn lane(
+        &mut self,
+        lane: PrepareLane,
+        finalize: Option<(SequenceNumber, VersionId)>,
+    ) -> (ConversationId, LaneTask) {
+        let id = LaneId(u64::from(lane.message.0));
+        let (sender, pieces) = Lane::new(id, lane.shares.iter().copied().collect());
+        self.lanes.push(sender);
+        let finalize = finalize.map(|(sequence_number, version)| {
+            Certificate::sign(&self.context.write_cap.signing_key(), sequence_number, version)
+        });
+        let task = LaneTask {
+            context: Arc::clone(&self.context),
+            shape: self.draft.shape,
+            geometry: self.draft.geometry,
+            finalize,
+            pieces,
+            complete: self.complete.subscribe(),
+            lane,
+        };
+        (task.lane.conversation, task)
+    }
+
+    /// Runs the pass to its end: Encoded, then the lanes seal; or SourceFailed.
+    pub(super) async fn run(self) {
+        let Self { context, draft, lanes, complete } = self;
+        let encoder = Arc::new(SegmentEncoder::new(
+            &context.read_cap,
+            draft.geometry,
+            draft.attempt,
+            draft.sequence_number,
+        ));
+        let pass = Pass { source: context.source.clone(), encoder, reading: Reading::First };
+        let report = |blocked: Blocked| {
+            let waited = Millis(millis(blocked.since.elapsed()));
+            let message = MessageId(u32::try_from(blocked.lane.0).unwrap_or(u32::MAX));
+            context.tell(Event::Stalled { message, waited });
+        };
+        match pass.run(lanes, report).await {
+            Ok(table) => {
+                let header = draft.complete(table.root(), context.read_cap.key_check());
+                let header = SignedHeader::sign(&context.write_cap.signing_key(), header);
+                // The event is in the queue before any lane can seal.
+                context.tell(Event::Encoded { header: header.clone() });
+                complete.send_replace(Some(header));
+            }
+            Err(PassError::SourceChanged(_)) => {
+                context.tell(Event::SourceFailed(SourceFailure::Changed));
+            }
+            Err(error @ (PassError::Read { .. } | PassError::Stopping)) => {
+                let cause = crate::publish::driver::sentence(&error);
+                context.tell(Event::SourceFailed(SourceFailure::Unreadable { cause }));
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,122 @@
+//! A publish as its caller sees it: what it needs, the handle to it while it runs, and the journal it writes. What
+//! happens in between is the [`driver`](super::driver)'s, and what is decided is the machine's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use tarn_proto::{SignedHeader, StoreId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::driver::Driver;
+use super::event::Event;
+use super::outcome::Report;
+use super::{Progress, Request, Roster};
+use crate::caps::WriteCap;
+use crate::encode::source::Source;
+use crate::quorum::Placement;
+use crate::servermap::Patience;
+use crate::transport::ServerClient;
+
+/// What a publish needs from outside.
+pub struct Job {
+    /// The right to write the file.
+    pub write_cap: WriteCap,
+    /// The content.
+    pub source: Source,
+    /// What is to be published, and after what.
+    pub request: Request,
+    /// The servers, by store.
+    pub servers: Arc<BTreeMap<StoreId, ServerClient>>,
+    /// Whom to prefer, in order.
+    pub roster: Roster,
+    /// What is late.
+    pub patience: Patience,
+    /// Decides conversation ids and jitter; seeded from the operating system but in tests.
+    pub rng: ChaCha8Rng,
+    /// Where the decision is made durable before the first commit.
+    pub journal: Arc<dyn Journal>,
+}
+
+/// Makes a decision durable on this side before it is carried out.
+pub trait Journal: Send + Sync {
+    /// Records that this signed header is about to be committed where it is sealed. Blocks; durable when it returns.
+    fn record(&self, header: &SignedHeader, placement: &Placement) -> Result<(), JournalError>;
+}
+
+/// Why a decision could not be recorded. Nothing was committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the journal cannot be written: {cause}")]
+pub struct JournalError {
+    /// What went wrong, for people.
+    pub cause: String,
+}
+
+/// A journal for callers that will not come back after a crash.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoJournal;
+
+impl Journal for NoJournal {
+    fn record(&self, _: &SignedHeader, _: &Placement) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+/// A publish under way. Dropping it before the report is the same as cancelling it: what was only prepared is
+/// released, and commits already sent are awaited.
+#[derive(Debug)]
+pub struct Publishing {
+    report: oneshot::Receiver<Report>,
+    events: mpsc::UnboundedSender<Event>,
+    status: watch::Receiver<Status>,
+    driver: JoinHandle<()>,
+}
+
+/// How far a publish has come, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// What it is doing, and whom it waits for.
+    pub progress: Progress,
+    /// Bytes of shares and tables that servers have taken in.
+    pub acknowledged: u64,
+    /// Bytes that are to be taken in, in this round.
+    pub total: u64,
+}
+
+/// The publish ended without a report: its runtime was shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the publish was cut off: its runtime is shutting down")]
+pub struct CutOff;
+
+impl Publishing {
+    /// Begins a publish. Must be called within a tokio runtime.
+    pub fn begin(job: Job) -> Self {
+        let (events, queue) = mpsc::unbounded_channel();
+        let (told, report) = oneshot::channel();
+        let (driver, status) = Driver::new(job, events.clone(), queue, told);
+        Self { report, events, status, driver: tokio::spawn(driver.run()) }
+    }
+
+    /// Waits for the outcome. May be called again only after it was dropped unfinished.
+    pub async fn report(&mut self) -> Result<Report, CutOff> {
+        (&mut self.report).await.map_err(|_| CutOff)
+    }
+
+    /// Asks to call it off: before the first commit nothing is changed, after it the outcome is reported.
+    pub fn cancel(&self) {
+        // A driver that is gone has nothing left to cancel.
+        let _ = self.events.send(Event::CancelRequested);
+    }
+
+    /// How far it has come, now and later.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Waits until the courtesies after the report are done too: certificates left, missing shares brought.
+    pub async fn settled(self) {
+        // A driver ends by itself, or with its runtime.
+        let _ = self.driver.await;
+    }
+}

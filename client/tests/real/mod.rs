@@ -1,0 +1,125 @@
+//! Real servers on loopback with stores in memory, inside the test's process, and a client of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tarn_client::base::Origin;
+use tarn_client::caps::{WriteCap, fresh_attempt_id};
+use tarn_client::client::{Client, PublishOptions};
+use tarn_client::encode::source::Source;
+use tarn_client::grid::{Grid, GridServer};
+use tarn_client::publish::Follows;
+use tarn_client::publish::outcome::{Outcome, Published, Report};
+use tarn_client::publish::publishing::NoJournal;
+use tarn_proto::{Shape, StoreId, Window};
+use tarn_server::ServerConfig;
+use tarn_server::store::memory::MemoryStore;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Servers that can be stopped one by one; all end with the test's runtime.
+pub struct RealGrid {
+    pub grid: Grid,
+    pub servers: Vec<RealServer>,
+    seed: u64,
+}
+
+pub struct RealServer {
+    pub store: Arc<MemoryStore>,
+    pub id: StoreId,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl RealGrid {
+    pub async fn start(count: u8) -> Self {
+        let mut servers = Vec::new();
+        let mut listed = Vec::new();
+        for number in 0..count {
+            let id = StoreId::new([number + 1; 16]);
+            let rng = ChaCha8Rng::seed_from_u64(number.into());
+            let store = Arc::new(MemoryStore::new(id, 8 << 30, rng));
+            let (address, server) = serve(id, store).await;
+            listed.push(GridServer::new(id, address.to_string().parse().unwrap()));
+            servers.push(server);
+        }
+        Self { grid: Grid::new(listed).unwrap(), servers, seed: 0 }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(&self.grid).unwrap()
+    }
+
+    /// Stops a server; its connections end.
+    pub async fn stop(&mut self, number: usize) {
+        let server = &mut self.servers[number];
+        server.stop.take().unwrap().send(()).unwrap();
+        (&mut server.task).await.unwrap();
+    }
+
+    /// Options for an overwrite by the file's creator.
+    pub fn options(&mut self, file: &File) -> PublishOptions {
+        self.seed += 1;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        PublishOptions {
+            origin: file.origin.clone(),
+            follows: Follows::Whatever,
+            shape: None,
+            attempt: fresh_attempt_id(&mut rng, std::time::Duration::from_secs(self.seed)),
+            tombstone: false,
+            journal: Arc::new(NoJournal),
+            rng,
+        }
+    }
+
+    /// Publishes and waits for everything, courtesies included.
+    pub async fn publish(&mut self, file: &File, content: impl Into<Bytes>) -> Report {
+        let mut options = self.options(file);
+        options.shape = Some(file.shape);
+        let source = Source::Bytes(content.into());
+        let mut publishing = self.client().publish(file.cap.clone(), source, options);
+        let report = publishing.report().await.unwrap();
+        publishing.settled().await;
+        report
+    }
+}
+
+async fn serve(id: StoreId, store: Arc<MemoryStore>) -> (SocketAddr, RealServer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = Arc::clone(&store);
+    let task = tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        tarn_server::serve(served, ServerConfig::default(), listener, stopped).await.unwrap();
+    });
+    (address, RealServer { store, id, stop: Some(stop), task })
+}
+
+/// A file whose window was drawn.
+pub struct File {
+    pub cap: WriteCap,
+    pub origin: Origin,
+    pub shape: Shape,
+}
+
+impl File {
+    pub fn new(grid: &mut RealGrid, shape: Shape) -> Self {
+        grid.seed += 1;
+        let cap = WriteCap::generate(&mut ChaCha8Rng::seed_from_u64(grid.seed));
+        let window: Window =
+            grid.client().choose_window(cap.verify_cap().storage_index(), shape).unwrap();
+        Self { cap, origin: Origin::Creator(window), shape }
+    }
+}
+
+pub fn published(report: Report) -> Published {
+    match report.outcome {
+        Outcome::Published(published) => published,
+        _ => panic!("{report:#?}"),
+    }
+}

@@ -1,0 +1,207 @@
+//! Open: who is admitted, and whether what is announced fits the limits, before anything is taken in.
+
+use std::sync::Arc;
+
+use tarn_proto::geometry::{Geometry, GeometryError, Shape};
+use tarn_proto::state::Tests;
+use tarn_proto::{
+    Certificate, ConversationId, Refusal, ShareNumber, StorageIndex, VerifyKey, convert, wire,
+};
+use wire::write_request::Request;
+
+use super::staging::{Plan, Staging};
+use super::{Conversation, End, Refused, Stream, Talk};
+use crate::admission::{Ledger, Ticket};
+use crate::parse;
+use crate::server::Server;
+use crate::slots::{Served, SlotHandle, refusal_of};
+use crate::store::Store;
+
+/// What an Open says, well-formed but not yet admitted.
+struct Opening {
+    conversation: ConversationId,
+    storage_index: StorageIndex,
+    /// None when the bytes are no usable key of that file.
+    verify_key: Option<VerifyKey>,
+    shape: Shape,
+    block_size: u32,
+    data_length: Option<u64>,
+    shares: Vec<ShareNumber>,
+    tests: Tests,
+    is_update: bool,
+    finalize: Option<wire::Certificate>,
+}
+
+/// What an Open was granted.
+struct Admitted {
+    ticket: Ticket,
+    plan: Plan,
+    verify_key: VerifyKey,
+    certificate: Option<Certificate>,
+}
+
+/// Reads the first message and opens the conversation, or says why not.
+pub(super) async fn open<S: Store>(
+    server: &Arc<Server<S>>,
+    connection: Arc<Ledger>,
+    stream: &mut Stream,
+) -> Result<Conversation<S>, End> {
+    let Request::Open(message) = stream.next().await? else {
+        return Err(End::malformed("a conversation begins with Open"));
+    };
+    if !server.admits(&message.token) {
+        return Err(Refusal::Unauthenticated.into());
+    }
+    let opening = parse(message)?;
+    let handle = server.slots.get(opening.storage_index);
+    match admit(server, connection, &opening).await {
+        Ok(admitted) => {
+            if let Some(certificate) = admitted.certificate {
+                finalize(&handle, certificate).await;
+            }
+            begin(server, stream, handle, opening, admitted).await
+        }
+        Err(End::Refused(refused)) => Err(End::Refused(with_state(&handle, refused).await)),
+        Err(End::Gone) => Err(End::Gone),
+        Err(End::Failed(status)) => Err(End::Failed(status)),
+    }
+}
+
+fn parse(message: wire::Open) -> Result<Opening, End> {
+    let storage_index = StorageIndex::try_from(message.storage_index.as_ref());
+    let storage_index = storage_index.map_err(End::malformed)?;
+    if message.verify_key.len() != 32 {
+        return Err(End::malformed("a verification key has 32 bytes"));
+    }
+    let verify_key = VerifyKey::parse(&message.verify_key)
+        .ok()
+        .filter(|key| key.storage_index() == storage_index);
+    let shape = Shape::with_default_happy(message.k, message.n).map_err(End::malformed)?;
+    let shares = convert::shares(shape.n(), &message.shares).map_err(End::malformed)?;
+    if shares.is_empty() {
+        return Err(End::malformed("a conversation writes at least one share"));
+    }
+    let tests = message.tests.as_ref().map(Tests::try_from).transpose();
+    Ok(Opening {
+        conversation: ConversationId::try_from(message.conversation_id.as_ref())
+            .map_err(End::malformed)?,
+        storage_index,
+        verify_key,
+        shape,
+        block_size: message.block_size,
+        data_length: message.data_length,
+        shares,
+        tests: tests.map_err(End::malformed)?.unwrap_or_default(),
+        is_update: !message.base_version_id.is_empty(),
+        finalize: message.finalize,
+    })
+}
+
+async fn admit<S: Store>(
+    server: &Server<S>,
+    connection: Arc<Ledger>,
+    opening: &Opening,
+) -> Result<Admitted, End> {
+    if server.config.read_only {
+        return Err(Refusal::ReadOnly.into());
+    }
+    let verify_key = opening.verify_key.ok_or(Refusal::BadSignature)?;
+    let certificate = match &opening.finalize {
+        None => None,
+        Some(message) => Some(parse::certificate(opening.storage_index, message)?),
+    };
+    if opening.is_update {
+        let why = "updates by copy-on-write are not known here: send whole columns";
+        return Err(End::refused(Refusal::Unsupported, why));
+    }
+    let plan = plan(server, opening)?;
+    server.require_space(plan.announced_bytes().max(1)).await?;
+    let ticket = Ticket::take(connection, Arc::clone(&server.ledger));
+    let busy = || End::refused(Refusal::OverQuota, "too many conversations are open");
+    Ok(Admitted { ticket: ticket.ok_or_else(busy)?, plan, verify_key, certificate })
+}
+
+fn plan<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Plan, End> {
+    // Without a length yet, the geometry of no data shows whether the block size is one.
+    let length = opening.data_length.unwrap_or(0);
+    let geometry = match Geometry::new(opening.shape, opening.block_size, length) {
+        Ok(geometry) => geometry,
+        Err(error @ GeometryError::BlockSize { .. }) => return Err(End::malformed(error)),
+        Err(error @ GeometryError::TooLarge { .. }) => {
+            return Err(End::refused(Refusal::TooLarge, error.to_string()));
+        }
+    };
+    let limits = &server.config.limits;
+    let plan = Plan {
+        geometry,
+        length_known: opening.data_length.is_some(),
+        shares: opening.shares.clone(),
+        share_bytes_max: limits.share_bytes_max,
+        table_bytes_max: limits.table_bytes_max,
+    };
+    plan.check_limits()?;
+    Ok(plan)
+}
+
+/// The certificate that rides on an Open is its own step: what comes of it changes nothing for the conversation.
+async fn finalize<S: Store>(handle: &SlotHandle<S>, certificate: Certificate) {
+    match handle.lock().await {
+        Ok(mut slot) => {
+            let outcome = slot.change(|slot, _| slot.finalize(certificate)).await;
+            tracing::debug!(?outcome, "finalized on the way");
+        }
+        Err(error) => {
+            refusal_of(&error);
+        }
+    }
+}
+
+async fn begin<S: Store>(
+    server: &Arc<Server<S>>,
+    stream: &mut Stream,
+    handle: SlotHandle<S>,
+    opening: Opening,
+    admitted: Admitted,
+) -> Result<Conversation<S>, End> {
+    let served = Served::begin(handle, opening.conversation).await;
+    let served = served
+        .map_err(|error| End::from(refusal_of(&error)))?
+        .ok_or_else(|| End::malformed("a conversation of this id is open already"))?;
+    let mut conversation = Conversation {
+        talk: Talk {
+            server: Arc::clone(server),
+            id: opening.conversation,
+            verify_key: admitted.verify_key,
+            tests: opening.tests,
+            tests_refused: false,
+            attempt: None,
+            ticket: admitted.ticket,
+            served,
+        },
+        staging: Staging::new(Arc::clone(&server.store), admitted.plan),
+    };
+    conversation.talk.judge_tests(stream).await?;
+    Ok(conversation)
+}
+
+impl<S: Store> Talk<S> {
+    /// A writer whose tests fail already is told before it sends anything large. It may seal with other tests.
+    async fn judge_tests(&mut self, stream: &mut Stream) -> Result<(), End> {
+        let refused = {
+            let slot = self.lock().await?;
+            let judged = slot.slot().judge_tests(&self.tests);
+            judged.err().map(|refusal| self.evidence(&slot, refusal))
+        };
+        if let Some(refused) = refused {
+            self.tests_refused = true;
+            stream.answers.send(refused.into_answer()).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn with_state<S: Store>(handle: &SlotHandle<S>, mut refused: Box<Refused>) -> Box<Refused> {
+    let locked = handle.lock().await;
+    refused.state = locked.ok().map(|slot| slot.state(None, None));
+    refused
+}

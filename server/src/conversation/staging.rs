@@ -1,0 +1,153 @@
+//! What a conversation has taken in and nobody sees yet: blocks and rows are hashed and spooled as they arrive, and
+//! checked as a whole at Seal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tarn_proto::{Geometry, Header, ShareNumber, VersionId};
+
+use super::spool::Spool;
+use crate::hashing::{Interrupted, hashed};
+use crate::manifest::Content;
+use crate::slot::{
+    Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
+};
+use crate::store::{Store, StoreError};
+
+/// What an Open announced.
+pub(super) struct Plan {
+    /// Of no data while the length is not known.
+    pub(super) geometry: Geometry,
+    pub(super) length_known: bool,
+    pub(super) shares: Vec<ShareNumber>,
+    pub(super) share_bytes_max: u64,
+    pub(super) table_bytes_max: u64,
+}
+
+/// Why a run, or all that was staged, is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadRun {
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    #[error("{0}")]
+    TooLarge(&'static str),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl Plan {
+    /// Bytes that will be stored, as far as the length is known.
+    pub(super) fn announced_bytes(&self) -> u64 {
+        let shares = (self.shares.len() as u64).saturating_mul(self.geometry.share_length());
+        shares.saturating_add(self.geometry.table_length() as u64)
+    }
+
+    pub(super) fn check_limits(&self) -> Result<(), BadRun> {
+        self.check_share(self.geometry.share_length())?;
+        self.check_table(self.geometry.table_length() as u64)
+    }
+
+    const fn check_share(&self, bytes: u64) -> Result<(), BadRun> {
+        if bytes > self.share_bytes_max {
+            return Err(BadRun::TooLarge("the share is larger than this server takes"));
+        }
+        Ok(())
+    }
+
+    const fn check_table(&self, bytes: u64) -> Result<(), BadRun> {
+        if bytes > self.table_bytes_max {
+            return Err(BadRun::TooLarge("the table is larger than this server takes"));
+        }
+        Ok(())
+    }
+
+    /// Whether a header is of the shape, block size and length that were announced.
+    fn announced(&self, header: &Header) -> bool {
+        let (announced, sealed) = (&self.geometry, &header.geometry);
+        announced.k() == sealed.k()
+            && announced.n() == sealed.n()
+            && announced.block_size() == sealed.block_size()
+            && (!self.length_known || announced.length() == sealed.length())
+    }
+}
+
+/// Blocks and rows of one conversation.
+pub(super) struct Staging<S: Store> {
+    store: Arc<S>,
+    plan: Plan,
+    columns: Columns,
+    table: TableDigest,
+    share_spools: BTreeMap<ShareNumber, Spool<S::Chunk>>,
+    table_spool: Spool<S::Chunk>,
+}
+
+impl<S: Store> Staging<S> {
+    pub(super) fn new(store: Arc<S>, plan: Plan) -> Self {
+        let spools = plan.shares.iter().map(|&share| (share, Spool::new()));
+        Self {
+            store,
+            columns: Columns::new(&plan.shares),
+            table: TableDigest::default(),
+            share_spools: spools.collect(),
+            table_spool: Spool::new(),
+            plan,
+        }
+    }
+
+    /// Takes in the blocks that follow in a share.
+    pub(super) async fn blocks(
+        &mut self,
+        share: ShareNumber,
+        first_segment: u32,
+        data: Bytes,
+    ) -> Result<(), BadRun> {
+        let spool = self.share_spools.get_mut(&share).ok_or(Mismatch::Share { share })?;
+        if spool.is_kept() {
+            return Err(Mismatch::PastEnd { what: "blocks" }.into());
+        }
+        self.plan.check_share(spool.length() + data.len() as u64)?;
+        let (bytes, block_size) = (data.clone(), self.plan.geometry.block_size());
+        let run = hashed(data.len(), move || {
+            HashedBlocks::hash(share, first_segment, block_size, &bytes)
+        });
+        self.columns.append(run.await?)?;
+        spool.append(&*self.store, data).await?;
+        Ok(())
+    }
+
+    /// Takes in the rows that follow.
+    pub(super) async fn rows(&mut self, first_segment: u32, data: Bytes) -> Result<(), BadRun> {
+        if self.table_spool.is_kept() {
+            return Err(Mismatch::PastEnd { what: "rows" }.into());
+        }
+        let length = self.table_spool.length() + data.len() as u64;
+        self.plan.check_table(length)?;
+        let (bytes, n) = (data.clone(), self.plan.geometry.n());
+        let shares = self.plan.shares.clone();
+        let run = hashed(data.len(), move || HashedRows::hash(n, &shares, first_segment, &bytes));
+        self.table.append(run.await??)?;
+        self.table_spool.append(&*self.store, data).await?;
+        Ok(())
+    }
+
+    /// Checks all that was staged against a header.
+    pub(super) fn check(&self, header: &Header, version: VersionId) -> Result<Verdict, BadRun> {
+        if !self.plan.announced(header) {
+            return Err(Mismatch::Geometry.into());
+        }
+        Ok(Verdict::check(header, version, &self.table, &self.columns)?)
+    }
+
+    /// Makes large data durable. What is kept stays pinned as long as this lives.
+    pub(super) async fn keep(&mut self, verdict: &Verdict) -> Result<VerifiedWrite, BadRun> {
+        let table = self.table_spool.keep().await?;
+        let mut shares: BTreeMap<ShareNumber, Content> = BTreeMap::new();
+        for (&share, spool) in &mut self.share_spools {
+            shares.insert(share, spool.keep().await?);
+        }
+        VerifiedWrite::new(verdict, table, shares).ok_or(BadRun::Mismatch(Mismatch::Table))
+    }
+}

@@ -1,0 +1,68 @@
+//! Fields of requests to checked types. What is malformed is the client's fault and a gRPC error; what is well-formed
+//! and does not verify is a refusal.
+
+use tarn_proto::convert::{self, ConvertError};
+use tarn_proto::ids::IdError;
+use tarn_proto::{Certificate, Refusal, StorageIndex, wire};
+use tonic::Status;
+
+/// Whatever says what is wrong: an error or a sentence.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a certificate is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadCertificate {
+    /// Its fields are not what they should be.
+    #[error(transparent)]
+    Malformed(ConvertError),
+    /// It was not signed by the file's key.
+    #[error("the certificate does not verify")]
+    Forged,
+}
+
+/// A certificate of this file.
+pub(crate) fn certificate(
+    storage_index: StorageIndex,
+    message: &wire::Certificate,
+) -> Result<Certificate, BadCertificate> {
+    let widths_fit = message.verify_key.len() == 32 && message.signature.len() == 64;
+    convert::certificate(storage_index, message).map_err(|error| match error {
+        ConvertError::Signing(_) if widths_fit => BadCertificate::Forged,
+        ConvertError::Signing(_)
+        | ConvertError::Missing(_)
+        | ConvertError::TooMany { .. }
+        | ConvertError::Unknown { .. }
+        | ConvertError::Share(_)
+        | ConvertError::Id(_)
+        | ConvertError::Header(_) => BadCertificate::Malformed(error),
+    })
+}
+
+/// An id that must be there.
+pub(crate) fn id<'a, T>(bytes: &'a [u8]) -> Result<T, Status>
+where
+    T: TryFrom<&'a [u8], Error = IdError>,
+{
+    T::try_from(bytes).map_err(malformed)
+}
+
+/// An id that may be left out.
+pub(crate) fn optional_id<'a, T>(bytes: &'a [u8]) -> Result<Option<T>, Status>
+where
+    T: TryFrom<&'a [u8], Error = IdError>,
+{
+    match bytes {
+        [] => Ok(None),
+        bytes => id(bytes).map(Some),
+    }
+}
+
+/// The gRPC error of a malformed request.
+pub(crate) fn malformed(why: impl Into<BoxError>) -> Status {
+    Status::invalid_argument(why.into().to_string())
+}
+
+/// The gRPC error of a call that a failing store leaves without an answer.
+pub(crate) fn unavailable(refusal: Refusal) -> Status {
+    Status::unavailable(refusal.to_string())
+}

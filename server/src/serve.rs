@@ -1,0 +1,116 @@
+//! A listener in, a running server out. When it is told to stop, commits under way are finished, every other stream
+//! ends, and nothing of the server is left behind.
+
+mod connection;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use tarn_proto::wire;
+use tarn_proto::wire::storage_server::StorageServer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+
+use crate::admission::Ledger;
+use crate::config::ServerConfig;
+use crate::server::Server;
+use crate::service::StorageService;
+use crate::store::Store;
+use connection::Connection;
+
+/// Larger frames than HTTP/2's 16 KiB spare both sides work.
+const FRAME_BYTES_MAX: u32 = 256 << 10;
+/// What a client may send on one stream before it must wait: small windows halve the speed.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// The same for all streams of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// The largest message either way: two blocks of the largest size.
+const MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// Calls open at once on one connection.
+const STREAMS_MAX: u32 = 1024;
+/// How often a silent connection is asked whether it is alive, and how long it may take to answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a server stopped without being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The transport failed: look at the address and the network.
+    #[error("the server cannot serve its listener")]
+    Transport(#[from] tonic::transport::Error),
+    /// The description of the service is unusable: a broken build.
+    #[error("the service's description is unusable")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Serves a store on a listener until `shutdown` resolves. Commits under way are finished before it returns.
+pub async fn serve<S: Store>(
+    store: Arc<S>,
+    config: ServerConfig,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_connections(store, config, incoming, shutdown).await
+}
+
+/// The same on any connections, such as pipes inside one process.
+pub async fn serve_connections<S, C>(
+    store: Arc<S>,
+    config: ServerConfig,
+    incoming: impl Stream<Item = std::io::Result<C>> + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError>
+where
+    S: Store,
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    run(Server::new(store, config), incoming, shutdown).await
+}
+
+pub(crate) async fn run<S, C>(
+    server: Arc<Server<S>>,
+    incoming: impl Stream<Item = std::io::Result<C>> + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError>
+where
+    S: Store,
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let quota = server.config.limits.connection;
+    let incoming = incoming.map(move |io| io.map(|io| Connection::new(io, Ledger::new(quota))));
+    let storage = StorageServer::new(StorageService::new(Arc::clone(&server)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<StorageServer<StorageService<S>>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
+        .build_v1()?;
+
+    let stopping = server.stopping.clone();
+    let served = tonic::transport::Server::builder()
+        .max_frame_size(FRAME_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(storage)
+        .add_service(health)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(incoming, async move {
+            shutdown.await;
+            tracing::debug!("stopping");
+            stopping.cancel();
+        })
+        .await;
+
+    server.stopping.cancel();
+    server.tasks.close();
+    server.tasks.wait().await;
+    Ok(served?)
+}

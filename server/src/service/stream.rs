@@ -1,0 +1,52 @@
+//! A stream of answers to one client, given up when the client takes none for too long or the server stops.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Response, Status};
+
+use crate::server::Server;
+use crate::store::Store;
+
+/// Answers that may wait for their client: with the blocks in them, what one slow reader costs.
+const ANSWERS_MAX: usize = 2;
+
+/// The client takes no more answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gone;
+
+/// The server's end of a stream.
+pub(super) struct AnswerStream<T> {
+    outbound: mpsc::Sender<Result<T, Status>>,
+    pub(super) stopping: CancellationToken,
+    idle: Duration,
+}
+
+/// Both ends of a stream of answers.
+pub(super) fn answers<S: Store, T>(
+    server: &Server<S>,
+) -> (AnswerStream<T>, Response<ReceiverStream<Result<T, Status>>>) {
+    let (outbound, answers) = mpsc::channel(ANSWERS_MAX);
+    let stream =
+        AnswerStream { outbound, stopping: server.stopping.clone(), idle: server.config.idle };
+    (stream, Response::new(ReceiverStream::new(answers)))
+}
+
+impl<T> AnswerStream<T> {
+    /// Sends an answer, if the client takes it in time.
+    pub(super) async fn send(&self, answer: Result<T, Status>) -> Result<(), Gone> {
+        tokio::select! {
+            biased;
+            sent = self.outbound.send(answer) => sent.map_err(|_| Gone),
+            () = self.stopping.cancelled() => Err(Gone),
+            () = tokio::time::sleep(self.idle) => Err(Gone),
+        }
+    }
+
+    /// Comes back when the client is gone.
+    pub(super) async fn closed(&self) {
+        self.outbound.closed().await;
+    }
+}

@@ -1,0 +1,175 @@
+//! Clients that vanish, servers that stop, and what must not be left behind.
+
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::*;
+
+#[tokio::test]
+async fn a_lost_stream_drops_its_promise() {
+    let harness = Harness::start().await;
+    let (first, other) = (writer().version(1, 1, None), writer().version(2, 1, None));
+    let mut lost = harness.talk(prepared(1, &first, &[0])).await;
+    lost.sealed().await;
+    drop(lost);
+    until(|| async { harness.state().await.promised_ms.is_none() }).await;
+    harness.publish(2, &other, &[0]).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_stream_drops_its_promise_while_others_use_the_slot() {
+    let harness = Harness::start().await;
+    let watch = wire::WatchSlotRequest {
+        token: String::new(),
+        storage_index: bytes(writer().storage_index().as_bytes()),
+    };
+    let mut watching = harness
+        .client
+        .clone()
+        .watch_slot(watch)
+        .await
+        .unwrap()
+        .into_inner();
+    watching.message().await.unwrap().unwrap();
+    let first = writer().version(1, 1, None);
+    let mut lost = harness.talk(prepared(1, &first, &[0])).await;
+    lost.sealed().await;
+    drop(lost);
+    until(|| async { harness.state().await.promised_ms.is_none() }).await;
+    assert_eq!(harness.server.slots.in_use(), 1);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_arrived_is_carried_out_when_its_client_has_vanished() {
+    let harness = Harness::start().await;
+    let first = writer().version(1, 1, None);
+    let client = connect(&harness.address).await;
+    let mut talk = Talk::begin(client, prepared(1, &first, &[0])).await;
+    talk.sealed().await;
+    let hold = harness.store.hold_changes();
+    talk.send(commit(&first)).await;
+    until(|| async { harness.store.changes_begun() == 1 }).await;
+    drop(talk);
+    // The connection is gone with its only stream. The server has time to notice while it answers others; the
+    // change still waits for the disk.
+    for number in 0..100 {
+        let request =
+            wire::ReadSlotRequest { storage_index: bytes(&[number; 32]), ..Default::default() };
+        harness.client.clone().read_slot(request).await.unwrap();
+    }
+    assert_eq!(harness.store.changes_begun(), 1);
+    drop(hold);
+    assert_eq!(harness.state().await.current().unwrap().header, first.signed);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_finalize_that_arrived_is_carried_out_when_its_client_has_vanished() {
+    let harness = Harness::start().await;
+    let first = writer().version(1, 1, None);
+    harness.publish(1, &first, &[0]).await;
+    let hold = harness.store.hold_changes();
+    let calling = tokio::spawn({
+        let request = wire::FinalizeRequest {
+            token: String::new(),
+            storage_index: bytes(writer().storage_index().as_bytes()),
+            certificate: Some((&first.certificate()).into()),
+        };
+        let mut client = harness.client.clone();
+        async move { client.finalize(request).await }
+    });
+    until(|| async { harness.store.changes_begun() == 1 }).await;
+    calling.abort();
+    assert!(calling.await.unwrap_err().is_cancelled());
+    drop(hold);
+    until(|| async { harness.state().await.certificates == [first.certificate()] }).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_lost_after_any_message_leaves_nothing_behind() {
+    let harness = Harness::start().await;
+    let version = writer().sized(1, 1, None, 64 << 10, 1 << 20);
+    let messages = prepared(1, &version, &[0, 1]);
+    for sent in 0..=messages.len() {
+        let mut talk = harness.talk(messages[..sent].to_vec()).await;
+        if sent == messages.len() {
+            talk.sealed().await;
+        }
+        drop(talk);
+        until(|| async { harness.server.slots.in_use() == 0 && harness.server.tasks.is_empty() })
+            .await;
+        assert_eq!(harness.store.chunks(), []);
+    }
+    assert_eq!(harness.state().await, SlotState::empty(STORE));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_is_let_go() {
+    let config = ServerConfig { idle: Duration::from_millis(1), ..ServerConfig::default() };
+    let harness = Harness::with(config).await;
+    let version = writer().version(1, 1, None);
+    let mut talk = harness.talk(vec![open(1, &version, &[0])]).await;
+    assert_eq!(talk.status().await, Code::DeadlineExceeded);
+    until(|| async { harness.server.slots.in_use() == 0 }).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_finishes_its_commits_and_ends_everything_else() {
+    let harness = Harness::start().await;
+    let (first, other) = (writer().version(1, 1, None), writer().version(2, 1, None));
+    let watch = wire::WatchSlotRequest {
+        token: String::new(),
+        storage_index: bytes(writer().storage_index().as_bytes()),
+    };
+    let mut watching = harness.client.clone().watch_slot(watch).await.unwrap().into_inner();
+    watching.message().await.unwrap().unwrap();
+    let mut committing = harness.talk(prepared(1, &first, &[0])).await;
+    committing.sealed().await;
+    let foreign = Writer::new(8).version(2, 1, None);
+    let mut staging = harness.talk(vec![open(2, &foreign, &[0]), blocks(&other, 0)]).await;
+    staging.answers.message().await.unwrap().unwrap();
+
+    let hold = harness.store.hold_changes();
+    committing.send(commit(&first)).await;
+    until(|| async { harness.store.changes_begun() == 1 }).await;
+    harness.stop.send(()).unwrap();
+    assert_eq!(staging.status().await, Code::Unavailable);
+    while let Ok(Some(_)) = watching.message().await {}
+    assert!(!harness.served.is_finished());
+    drop(hold);
+    assert!(matches!(committing.answer().await, Ok(Some(Answer::Written(_)))));
+    harness.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_the_power_fails() {
+    let harness = Harness::start().await;
+    let version = writer().sized(1, 1, None, 64 << 10, 1 << 20);
+    harness.publish(1, &version, &[0]).await;
+    let store = harness.store.clone();
+    harness.stop().await;
+    store.crash();
+    let harness = Harness::on(store, ServerConfig::default()).await;
+    let state = harness.state().await;
+    assert_eq!(state.current().unwrap().header, version.signed);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_on() {
+    let harness = Harness::start().await;
+    let endpoint = Endpoint::from_shared(harness.address.clone()).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let request =
+        tonic_health::pb::HealthCheckRequest { service: "tarn.storage.v1.Storage".to_owned() };
+    let status = health.check(request).await.unwrap().into_inner().status;
+    assert_eq!(status, i32::from(ServingStatus::Serving));
+    drop(health);
+    harness.stop().await;
+}

@@ -1,0 +1,253 @@
+//! The slots in use: one lock each, under which the slot's state is loaded, judged and changed. Holds no rules. A
+//! slot that nobody uses is forgotten; what it knew beyond its manifest concerned only those who used it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tarn_proto::{AttemptId, ConversationId, Refusal, SlotState, StorageIndex};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::manifest::Manifest;
+use crate::slot::{Change, Millis, Now, Slot};
+use crate::store::{Revision, Store, StoreError};
+
+/// How often a change that lost to another is judged again.
+const ATTEMPTS_MAX: usize = 16;
+
+/// The slots that somebody is using.
+pub(crate) struct Slots<S> {
+    store: Arc<S>,
+    clock: Clock,
+    promise: Millis,
+    entries: Mutex<BTreeMap<StorageIndex, Arc<Entry>>>,
+}
+
+struct Entry {
+    slot: tokio::sync::Mutex<Option<Loaded>>,
+    /// Conversations that ended while nobody held the lock.
+    ended: Mutex<Vec<ConversationId>>,
+    changes: watch::Sender<u64>,
+}
+
+struct Loaded {
+    slot: Slot,
+    revision: Option<Revision>,
+    /// False while a change is under way: whoever finds it so must load again.
+    fresh: bool,
+}
+
+impl<S: Store> Slots<S> {
+    pub(crate) fn new(store: Arc<S>, clock: Clock, promise: Millis) -> Arc<Self> {
+        Arc::new(Self { store, clock, promise, entries: Mutex::default() })
+    }
+
+    /// The slot of this file.
+    pub(crate) fn get(self: &Arc<Self>, storage_index: StorageIndex) -> SlotHandle<S> {
+        let entry = Arc::clone(lock(&self.entries).entry(storage_index).or_insert_with(|| {
+            Arc::new(Entry {
+                slot: tokio::sync::Mutex::default(),
+                ended: Mutex::default(),
+                changes: watch::Sender::new(0),
+            })
+        }));
+        SlotHandle { slots: Arc::clone(self), storage_index, entry }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        lock(&self.entries).len()
+    }
+}
+
+/// Keeps one slot in use.
+pub(crate) struct SlotHandle<S: Store> {
+    slots: Arc<Slots<S>>,
+    storage_index: StorageIndex,
+    entry: Arc<Entry>,
+}
+
+impl<S: Store> Drop for SlotHandle<S> {
+    fn drop(&mut self) {
+        let mut entries = lock(&self.slots.entries);
+        // One count is the table's, one is ours: entries are only shared under the table's lock.
+        if Arc::strong_count(&self.entry) == 2 {
+            entries.remove(&self.storage_index);
+        }
+    }
+}
+
+impl<S: Store> SlotHandle<S> {
+    /// Waits for the slot's lock, and loads the slot if it is not known.
+    pub(crate) async fn lock(&self) -> Result<LockedSlot<'_, S>, StoreError> {
+        let mut locked = LockedSlot { handle: self, loaded: self.entry.slot.lock().await };
+        if locked.loaded.as_ref().is_none_or(|loaded| !loaded.fresh) {
+            locked.load().await?;
+        }
+        for conversation in std::mem::take(&mut *lock(&self.entry.ended)) {
+            locked.slot_mut().end(conversation);
+        }
+        Ok(locked)
+    }
+
+    /// Learns of every durable change from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.entry.changes.subscribe()
+    }
+
+    pub(crate) const fn storage_index(&self) -> StorageIndex {
+        self.storage_index
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.slots.clock.now()
+    }
+}
+
+/// One slot under its lock.
+pub(crate) struct LockedSlot<'a, S: Store> {
+    handle: &'a SlotHandle<S>,
+    loaded: tokio::sync::MutexGuard<'a, Option<Loaded>>,
+}
+
+impl<S: Store> LockedSlot<'_, S> {
+    /// The slot as it is.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.loaded.as_ref().expect("a locked slot is loaded").slot
+    }
+
+    pub(crate) fn slot_mut(&mut self) -> &mut Slot {
+        &mut self.loaded.as_mut().expect("a locked slot is loaded").slot
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.handle.now()
+    }
+
+    /// The slot's state for an answer.
+    pub(crate) fn state(
+        &self,
+        attempt: Option<AttemptId>,
+        conversation: Option<ConversationId>,
+    ) -> SlotState {
+        self.slot().state(self.now(), attempt, conversation)
+    }
+
+    /// Decides, and makes what was decided durable before it is told to anybody. A change that loses to another one
+    /// is judged again on what that one left. Must run to its end: call it from a task that the server owns.
+    pub(crate) async fn change(
+        &mut self,
+        decide: impl Fn(&Slot, Now) -> Result<Change, Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        for _ in 0..ATTEMPTS_MAX {
+            let manifest = match decide(self.slot(), self.now())? {
+                Change::AlreadySo => return Ok(Outcome::AlreadySo),
+                Change::Becomes(manifest) => manifest,
+            };
+            match self.replace(manifest).await {
+                Ok(()) => return Ok(Outcome::Changed),
+                Err(StoreError::Changed) => {
+                    self.load().await.map_err(|error| refusal_of(&error))?;
+                }
+                Err(error) => return Err(refusal_of(&error)),
+            }
+        }
+        Err(refusal_of(&StoreError::Changed))
+    }
+
+    async fn replace(&mut self, manifest: Manifest) -> Result<(), StoreError> {
+        let handle = self.handle;
+        let loaded = self.loaded.as_mut().expect("a locked slot is loaded");
+        loaded.fresh = false;
+        let replaced = handle
+            .slots
+            .store
+            .replace(handle.storage_index, loaded.revision, manifest.clone())
+            .await;
+        loaded.fresh = true;
+        loaded.revision = Some(replaced?);
+        loaded.slot.became(manifest);
+        handle.entry.changes.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Loads the manifest again; what is known beyond it stays.
+    pub(crate) async fn load(&mut self) -> Result<(), StoreError> {
+        let (slots, storage_index) = (&self.handle.slots, self.handle.storage_index);
+        let stored = slots.store.load(storage_index).await?;
+        let (manifest, revision) = match stored {
+            Some((manifest, revision)) => (manifest, Some(revision)),
+            None => (Manifest::default(), None),
+        };
+        match self.loaded.as_mut() {
+            Some(loaded) => {
+                loaded.slot.became(manifest);
+                loaded.revision = revision;
+                loaded.fresh = true;
+            }
+            None => {
+                *self.loaded = Some(Loaded {
+                    slot: Slot::new(slots.store.id(), storage_index, slots.promise, manifest),
+                    revision,
+                    fresh: true,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is durable now.
+    Changed,
+    /// It was so before.
+    AlreadySo,
+}
+
+/// Says that a conversation is being served; dropping it, wherever that happens, ends the conversation in its slot.
+pub(crate) struct Served<S: Store> {
+    handle: SlotHandle<S>,
+    conversation: ConversationId,
+}
+
+impl<S: Store> Served<S> {
+    /// Begins to serve a conversation; none when one of this id is being served already.
+    pub(crate) async fn begin(
+        handle: SlotHandle<S>,
+        conversation: ConversationId,
+    ) -> Result<Option<Self>, StoreError> {
+        let fresh = handle.lock().await?.slot_mut().open(conversation);
+        // Made only if it is ours to end: dropping it ends the conversation.
+        Ok(fresh.then(|| Self { handle, conversation }))
+    }
+
+    /// The slot it is served in.
+    pub(crate) const fn handle(&self) -> &SlotHandle<S> {
+        &self.handle
+    }
+}
+
+impl<S: Store> Drop for Served<S> {
+    fn drop(&mut self) {
+        lock(&self.handle.entry.ended).push(self.conversation);
+    }
+}
+
+/// What a failing store is refused as; logged here, where it is learnt.
+pub(crate) fn refusal_of(error: &StoreError) -> Refusal {
+    tracing::warn!(error = error as &dyn std::error::Error, "the store failed");
+    match error {
+        StoreError::NoSpace => Refusal::NoSpace,
+        StoreError::Changed
+        | StoreError::Damaged
+        | StoreError::Io { .. }
+        | StoreError::Database { .. }
+        | StoreError::Unusable { .. } => Refusal::StoreFailed,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

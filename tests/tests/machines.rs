@@ -1,0 +1,624 @@
+//! The shipped publish machines against the shipped slots, in random interleavings: messages and answers are lost,
+//! promises lapse, writers vanish, servers restart. After every step P3, P4 and P5 are checked; at the end every
+//! publish must have ended. One seed, one run: `TARN_MACHINES_SEED=n` repeats one, `TARN_MACHINES_RUNS=n` draws more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tarn_client::base::Origin;
+use tarn_client::publish::action::{Action, Draft, MessageId};
+use tarn_client::publish::event::Event;
+use tarn_client::publish::outcome::Outcome;
+use tarn_client::publish::{Follows, Publish, Request, Roster};
+use tarn_client::servermap::{Failure, Patience};
+use tarn_client::time::Millis;
+use tarn_proto::signing::Statement;
+use tarn_proto::state::Tests;
+use tarn_proto::table::block_hash;
+use tarn_proto::{
+    AttemptId, Certificate, ConversationId, Refusal, Row, Shape, ShareNumber, SignedHeader,
+    StorageIndex, StoreId, Table, VerifyKey, VersionId, Window,
+};
+use tarn_server::manifest::{Content, Extent, Manifest};
+use tarn_server::slot::{
+    Change, Claim, Columns, HashedBlocks, HashedRows, Now, PreparedHeader, Slot, TableDigest,
+    Verdict, VerifiedWrite,
+};
+
+const LENGTH: u64 = 8;
+const PROMISE: u64 = 30_000;
+
+#[test]
+fn no_interleaving_forks_or_loses_a_published_version() {
+    let one = std::env::var("TARN_MACHINES_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let runs = std::env::var("TARN_MACHINES_RUNS").ok().and_then(|runs| runs.parse().ok());
+    let seeds = one.map_or(0..runs.unwrap_or(1_500), |seed| seed..seed + 1);
+    let mut told = BTreeMap::<&str, usize>::new();
+    for seed in seeds {
+        for (outcome, count) in World::new(seed).run() {
+            *told.entry(outcome).or_default() += count;
+        }
+    }
+    println!("outcomes: {told:?}");
+    if one.is_none() {
+        assert!(told["published"] > 0 && told.len() > 3, "the runs exercise too little: {told:?}");
+    }
+}
+
+/// One file, its servers and writers, and everything on its way between them.
+struct World {
+    seed: u64,
+    rng: ChaCha8Rng,
+    key: SigningKey,
+    window: Window,
+    servers: BTreeMap<StoreId, Server>,
+    writers: BTreeMap<usize, Writer>,
+    in_flight: Vec<Message>,
+    now: u64,
+    /// Every version that was signed, and the attempt it belongs to.
+    signed: BTreeMap<VersionId, SignedHeader>,
+    committed: BTreeSet<VersionId>,
+    published: Vec<VersionId>,
+    unchanged: Vec<AttemptId>,
+    outcomes: BTreeMap<&'static str, usize>,
+    /// Losses in a thousand messages; zero once the network has healed.
+    losses: u32,
+    log: Vec<String>,
+}
+
+struct Server {
+    slot: Slot,
+    /// Conversations whose stream is gone: what still arrives of them is dropped.
+    gone: BTreeSet<ConversationId>,
+}
+
+struct Writer {
+    machine: Publish,
+    attempt: AttemptId,
+    /// What each conversation is to write, and the header once it is encoded.
+    lanes: BTreeMap<ConversationId, (StoreId, BTreeSet<ShareNumber>, SignedHeader)>,
+    ended: bool,
+    killed: bool,
+    began: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Message {
+    To(usize, Event),
+    Ask(usize, StoreId, Ask),
+    End(StoreId, ConversationId),
+}
+
+#[derive(Debug, Clone)]
+enum Ask {
+    Query {
+        message: MessageId,
+        attempt: AttemptId,
+        conversation: Option<ConversationId>,
+    },
+    Seal {
+        message: MessageId,
+        conversation: ConversationId,
+        shares: BTreeSet<ShareNumber>,
+        tests: Tests,
+        header: SignedHeader,
+    },
+    Commit {
+        message: MessageId,
+        conversation: ConversationId,
+        header: SignedHeader,
+    },
+    Extend {
+        message: MessageId,
+        conversation: ConversationId,
+    },
+    Bring {
+        message: MessageId,
+        header: SignedHeader,
+        shares: BTreeSet<ShareNumber>,
+        certificate: Option<Certificate>,
+    },
+    Finalize {
+        message: MessageId,
+        certificate: Certificate,
+    },
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let count = rng.random_range(3..=5_u8);
+        let stores: Vec<StoreId> = (0..count).map(|n| StoreId::new([n; 16])).collect();
+        let window = Window::new(stores.clone()).unwrap();
+        let si = VerifyKey::of(&key).storage_index();
+        let servers = stores.iter().map(|&store| {
+            let slot = slot(store, si, Manifest::default());
+            (store, Server { slot, gone: BTreeSet::new() })
+        });
+        let losses = [0, 20, 80, 200][rng.random_range(0..4_usize)];
+        let mut world = Self {
+            seed,
+            key,
+            window,
+            servers: servers.collect(),
+            writers: BTreeMap::new(),
+            in_flight: Vec::new(),
+            now: 0,
+            signed: BTreeMap::new(),
+            committed: BTreeSet::new(),
+            published: Vec::new(),
+            unchanged: Vec::new(),
+            outcomes: BTreeMap::new(),
+            losses,
+            log: Vec::new(),
+            rng,
+        };
+        for _ in 0..world.rng.random_range(1..=4) {
+            world.add_writer(None);
+        }
+        world
+    }
+
+    /// A new submission, or another try of one that was cut off.
+    fn add_writer(&mut self, attempt: Option<AttemptId>) {
+        let id = self.writers.len();
+        let attempt =
+            attempt.unwrap_or_else(|| AttemptId::new([u8::try_from(id).unwrap() + 1; 16]));
+        let n = u32::try_from(self.servers.len()).unwrap();
+        let k = self.rng.random_range(1..=n);
+        let happy = self.rng.random_range(1..=n);
+        let shape = Shape::new(k, happy, n).unwrap();
+        let follows = match (self.published.last(), self.rng.random_range(0..4)) {
+            (Some(&version), 0) => Follows::Version(version),
+            _ => Follows::Whatever,
+        };
+        let request = Request {
+            storage_index: self.storage_index(),
+            attempt,
+            origin: Origin::Creator(self.window.clone()),
+            follows,
+            shape: Some(shape),
+            length: LENGTH,
+            tombstone: false,
+        };
+        let roster = Roster(self.servers.keys().copied().collect());
+        let rng = ChaCha8Rng::seed_from_u64(self.seed * 1000 + id as u64);
+        let machine = Publish::new(request, roster, Patience::default(), rng);
+        let writer = Writer {
+            machine,
+            attempt,
+            lanes: BTreeMap::new(),
+            ended: false,
+            killed: false,
+            began: self.now,
+        };
+        self.writers.insert(id, writer);
+        self.in_flight.push(Message::To(id, Event::Started));
+    }
+
+    fn storage_index(&self) -> StorageIndex {
+        VerifyKey::of(&self.key).storage_index()
+    }
+
+    fn run(mut self) -> BTreeMap<&'static str, usize> {
+        for _ in 0..self.rng.random_range(100..900) {
+            self.disturb();
+            self.deliver();
+            self.check();
+        }
+        self.losses = 0;
+        for step in 0.. {
+            if self.writers.values().all(|writer| writer.ended) && self.in_flight.is_empty() {
+                break;
+            }
+            assert!(step < 20_000, "seed {}: a publish does not end\n{}", self.seed, self.tail());
+            self.deliver();
+            self.check();
+        }
+        self.outcomes
+    }
+
+    /// Something happens that nobody asked for.
+    fn disturb(&mut self) {
+        match self.rng.random_range(0..400) {
+            0..8 if self.losses > 0 => {
+                self.now += PROMISE;
+                self.log.push("promises lapse".to_owned());
+            }
+            8..11 if self.losses > 0 => {
+                let store = self.any_store();
+                let si = self.storage_index();
+                let server = self.servers.get_mut(&store).unwrap();
+                server.slot = slot(store, si, server.slot.manifest().clone());
+                self.log.push(format!("{store:?} restarts"));
+            }
+            11..14 if self.losses > 0 => {
+                // A writer is killed; its submission may be tried again.
+                let running: Vec<usize> =
+                    self.writers.iter().filter(|(_, w)| !w.ended).map(|(&id, _)| id).collect();
+                if let Some(&id) = running.first() {
+                    self.log.push(format!("writer {id} is killed"));
+                    let writer = self.writers.get_mut(&id).unwrap();
+                    (writer.ended, writer.killed) = (true, true);
+                    let attempt = writer.attempt;
+                    let lanes: Vec<_> =
+                        writer.lanes.iter().map(|(c, (store, ..))| (*store, *c)).collect();
+                    self.in_flight
+                        .retain(|message| !matches!(message, Message::To(to, _) if *to == id));
+                    for (store, conversation) in lanes {
+                        self.in_flight.push(Message::End(store, conversation));
+                    }
+                    if self.rng.random_bool(0.5) {
+                        self.add_writer(Some(attempt));
+                    }
+                }
+            }
+            14..18 if self.writers.len() < 9 => self.add_writer(None),
+            _ => {}
+        }
+    }
+
+    fn any_store(&mut self) -> StoreId {
+        let index = self.rng.random_range(0..self.servers.len());
+        *self.servers.keys().nth(index).unwrap()
+    }
+
+    /// Delivers one message, or loses it.
+    fn deliver(&mut self) {
+        // A wait is over only when nothing else is on its way, or now and then before.
+        let ready: Vec<usize> = (0..self.in_flight.len())
+            .filter(|&i| !matches!(self.in_flight[i], Message::To(_, Event::TimedOut { .. })))
+            .collect();
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let index = if ready.is_empty() || self.rng.random_range(0..100) < 3 {
+            self.rng.random_range(0..self.in_flight.len())
+        } else {
+            ready[self.rng.random_range(0..ready.len())]
+        };
+        match self.in_flight.swap_remove(index) {
+            Message::To(writer, event) => self.tell(writer, event),
+            Message::End(store, conversation) => {
+                let server = self.servers.get_mut(&store).unwrap();
+                server.gone.insert(conversation);
+                server.slot.end(conversation);
+            }
+            Message::Ask(writer, store, ask) => {
+                let lost = self.rng.random_range(0..1000) < self.losses;
+                let (message, conversation) = ask.names();
+                if !lost {
+                    let answer = self.serve(store, ask);
+                    let answer_lost = self.rng.random_range(0..1000) < self.losses;
+                    if !answer_lost {
+                        if let Some(event) = answer {
+                            self.in_flight.push(Message::To(writer, event));
+                        }
+                        return;
+                    }
+                }
+                let failure = Failure::Dead("the connection broke".to_owned());
+                self.in_flight.push(Message::To(writer, Event::Failed { message, failure }));
+                if let Some(conversation) = conversation {
+                    self.in_flight.push(Message::End(store, conversation));
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, id: usize, event: Event) {
+        let writer = self.writers.get_mut(&id).unwrap();
+        if writer.killed {
+            return;
+        }
+        if let Event::TimedOut { .. } = event {
+            self.now += 600;
+        }
+        self.now += 1;
+        self.log.push(format!("{:>7} writer {id} <- {}", self.now, brief(&event)));
+        let now = Millis(self.now - writer.began);
+        for action in writer.machine.step(now, event) {
+            self.act(id, action);
+        }
+    }
+
+    fn act(&mut self, id: usize, action: Action) {
+        let attempt = self.writers[&id].attempt;
+        let ask = |server, ask| Message::Ask(id, server, ask);
+        let message = match action {
+            Action::Query { message, server, conversation } => {
+                ask(server, Ask::Query { message, attempt, conversation })
+            }
+            Action::Prepare { draft, lanes, .. } => {
+                let header = self.encode(&draft);
+                let writer = self.writers.get_mut(&id).unwrap();
+                for lane in lanes {
+                    let kept = (lane.server, lane.shares.clone(), header.clone());
+                    writer.lanes.insert(lane.conversation, kept);
+                    let seal = Ask::Seal {
+                        message: lane.message,
+                        conversation: lane.conversation,
+                        shares: lane.shares,
+                        tests: lane.tests,
+                        header: header.clone(),
+                    };
+                    self.in_flight.push(ask(lane.server, seal));
+                }
+                // The real driver has Encoded in the queue before any lane can seal.
+                return self.tell(id, Event::Encoded { header });
+            }
+            Action::Retest { message, server, conversation, tests } => {
+                let (_, shares, header) = self.writers[&id].lanes[&conversation].clone();
+                ask(server, Ask::Seal { message, conversation, shares, tests, header })
+            }
+            Action::Extend { message, server, conversation } => {
+                ask(server, Ask::Extend { message, conversation })
+            }
+            Action::Release { server, conversation } => Message::End(server, conversation),
+            Action::Journal { .. } => Message::To(id, Event::Journaled),
+            Action::Commit { message, server, conversation, header } => {
+                ask(server, Ask::Commit { message, conversation, header })
+            }
+            Action::Bring { message, server, header, shares, certificate, .. } => {
+                ask(server, Ask::Bring { message, header, shares, certificate })
+            }
+            Action::Finalize { message, server, sequence_number, version } => {
+                let certificate = Certificate::sign(&self.key, sequence_number, version);
+                ask(server, Ask::Finalize { message, certificate })
+            }
+            Action::WaitUntil { timer, .. } => Message::To(id, Event::TimedOut { timer }),
+            Action::Finish(report) => return self.finished(id, report.outcome),
+        };
+        self.in_flight.push(message);
+    }
+
+    fn encode(&mut self, draft: &Draft) -> SignedHeader {
+        let table = table(draft.shape, draft.attempt);
+        let header = SignedHeader::sign(&self.key, draft.complete(table.root(), [0; 16]));
+        self.signed.insert(header.version(), header.clone());
+        header
+    }
+
+    fn finished(&mut self, id: usize, outcome: Outcome) {
+        self.log.push(format!("writer {id} ends: {}", name(&outcome)));
+        *self.outcomes.entry(name(&outcome)).or_default() += 1;
+        let writer = self.writers.get_mut(&id).unwrap();
+        assert!(!writer.ended, "seed {}: a publish ended twice", self.seed);
+        writer.ended = true;
+        let attempt = writer.attempt;
+        if outcome.nothing_changed() {
+            // Another try of the same submission may have changed something.
+            let tries = self.writers.values().filter(|other| other.attempt == attempt).count();
+            if tries == 1 {
+                self.unchanged.push(attempt);
+            }
+        }
+        if let Outcome::UncoordinatedWrite { theirs } = &outcome {
+            let theirs = theirs.as_ref().expect("evidence");
+            assert!(theirs.header().attempt != attempt, "seed {}: P2\n{}", self.seed, self.tail());
+        }
+        if let Outcome::Published(published) = outcome
+            && !self.published.contains(&published.version)
+        {
+            self.published.push(published.version);
+        }
+    }
+
+    /// One server's answer; none when the message belongs to a stream that is gone.
+    fn serve(&mut self, store: StoreId, ask: Ask) -> Option<Event> {
+        let now = Now { elapsed: tarn_server::slot::Millis::new(self.now), unix_seconds: self.now };
+        self.log.push(format!("{:>7} {store:?} <- {ask:?}", self.now).chars().take(240).collect());
+        let server = self.servers.get_mut(&store).unwrap();
+        let slot = &mut server.slot;
+        let refused = |message, refusal, slot: &Slot| {
+            Some(Event::Refused { message, refusal, state: Some(slot.state(now, None, None)) })
+        };
+        let dead = |message| {
+            let failure = Failure::Dead("the stream is gone".to_owned());
+            Some(Event::Failed { message, failure })
+        };
+        match ask {
+            Ask::Query { message, attempt, conversation } => {
+                let state = slot.state(now, Some(attempt), conversation);
+                Some(Event::Mapped { message, state })
+            }
+            Ask::Seal { message, conversation, shares, tests, header } => {
+                if server.gone.contains(&conversation) {
+                    return dead(message);
+                }
+                let _ = slot.open(conversation);
+                let prepare = Statement::Prepare { store, header: header.bytes() }.sign(&self.key);
+                let prepared = PreparedHeader::verify(
+                    store,
+                    header.verify_key(),
+                    header.bytes().clone(),
+                    &prepare,
+                )
+                .unwrap();
+                let claim = Claim { header: prepared, tests, discard: None };
+                match slot.seal(now, conversation, claim, write(&header, &shares)) {
+                    Ok(promise) => Some(Event::Sealed {
+                        message,
+                        state: slot.state(now, None, None),
+                        promise: Millis(promise.get()),
+                    }),
+                    Err(refusal) => refused(message, refusal, slot),
+                }
+            }
+            Ask::Extend { message, conversation } => {
+                if server.gone.contains(&conversation) {
+                    return dead(message);
+                }
+                match slot.extend(now, conversation) {
+                    Ok(_) => Some(Event::Extended { message }),
+                    Err(refusal) => refused(message, refusal, slot),
+                }
+            }
+            Ask::Commit { message, conversation, header } => {
+                if server.gone.contains(&conversation) {
+                    return dead(message);
+                }
+                let change = slot.commit(now, conversation, header.signature());
+                if change.is_ok() {
+                    self.committed.insert(header.version());
+                }
+                let answer = changed(slot, message, change, now);
+                slot.end(conversation);
+                Some(answer)
+            }
+            Ask::Bring { message, header, shares, certificate } => {
+                let change = slot.bring(now, header.clone(), write(&header, &shares), certificate);
+                Some(changed(slot, message, change, now))
+            }
+            Ask::Finalize { message, certificate } => {
+                let change = slot.finalize(certificate);
+                match changed(slot, message, change, now) {
+                    Event::Written { message } => {
+                        Some(Event::Mapped { message, state: slot.state(now, None, None) })
+                    }
+                    refused => Some(refused),
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        for (i, a) in self.published.iter().enumerate() {
+            for b in &self.published[i + 1..] {
+                let chain = self.descends(*a, *b) || self.descends(*b, *a);
+                assert!(chain, "seed {}: P5 fork of {a:?} and {b:?}\n{}", self.seed, self.tail());
+            }
+            let lives = self
+                .signed
+                .keys()
+                .any(|version| self.descends(*version, *a) && self.recoverable(*version));
+            assert!(lives, "seed {}: P3 lost {a:?}\n{}", self.seed, self.tail());
+        }
+        for server in self.servers.values() {
+            for generation in &server.slot.manifest().generations {
+                let attempt = generation.header.header().attempt;
+                let said = self.unchanged.contains(&attempt);
+                assert!(
+                    !said,
+                    "seed {}: P4 {attempt:?} changed something\n{}",
+                    self.seed,
+                    self.tail()
+                );
+            }
+        }
+    }
+
+    fn descends(&self, version: VersionId, ancestor: VersionId) -> bool {
+        let predecessor =
+            |id: &VersionId| self.signed.get(id).and_then(|header| header.header().predecessor);
+        std::iter::successors(Some(version), predecessor).any(|id| id == ancestor)
+    }
+
+    fn recoverable(&self, version: VersionId) -> bool {
+        let held: BTreeSet<ShareNumber> = self
+            .servers
+            .values()
+            .filter_map(|server| server.slot.manifest().generation(version))
+            .flat_map(|generation| generation.shares.keys().copied())
+            .collect();
+        held.len() >= usize::from(self.signed[&version].header().shape.k())
+    }
+
+    fn tail(&self) -> String {
+        let from = self.log.len().saturating_sub(120);
+        self.log[from..].join("\n")
+    }
+}
+
+impl Ask {
+    /// The message, and the conversation that breaks when it is lost.
+    const fn names(&self) -> (MessageId, Option<ConversationId>) {
+        match self {
+            Self::Query { message, .. }
+            | Self::Bring { message, .. }
+            | Self::Finalize { message, .. } => (*message, None),
+            Self::Seal { message, conversation, .. }
+            | Self::Commit { message, conversation, .. }
+            | Self::Extend { message, conversation } => (*message, Some(*conversation)),
+        }
+    }
+}
+
+fn changed(
+    slot: &mut Slot,
+    message: MessageId,
+    change: Result<Change, Refusal>,
+    now: Now,
+) -> Event {
+    match change {
+        Ok(Change::AlreadySo) => Event::Written { message },
+        Ok(Change::Becomes(manifest)) => {
+            slot.became(manifest);
+            Event::Written { message }
+        }
+        Err(refusal) => {
+            Event::Refused { message, refusal, state: Some(slot.state(now, None, None)) }
+        }
+    }
+}
+
+fn slot(store: StoreId, si: StorageIndex, manifest: Manifest) -> Slot {
+    Slot::new(store, si, tarn_server::slot::Millis::new(PROMISE), manifest)
+}
+
+/// The one block of this share in an attempt's version.
+fn block(shape: Shape, attempt: AttemptId, share: ShareNumber) -> Bytes {
+    let length = usize::try_from(LENGTH).unwrap().div_ceil(usize::from(shape.k()));
+    vec![attempt.as_bytes()[0] ^ share.get(); length].into()
+}
+
+fn table(shape: Shape, attempt: AttemptId) -> Table {
+    let hashes: Vec<_> = ShareNumber::all(shape.n())
+        .map(|share| block_hash(0, share, &block(shape, attempt, share)))
+        .collect();
+    Table::from_rows(shape.n(), [Row::new(&[0; 32], &hashes)])
+}
+
+/// These shares of a version, checked as a server checks them.
+fn write(header: &SignedHeader, shares: &BTreeSet<ShareNumber>) -> VerifiedWrite {
+    let (shape, attempt) = (header.header().shape, header.header().attempt);
+    let listed: Vec<ShareNumber> = shares.iter().copied().collect();
+    let table = table(shape, attempt);
+    let mut rows = TableDigest::default();
+    rows.append(HashedRows::hash(shape.n(), &listed, 0, table.bytes()).unwrap()).unwrap();
+    let mut columns = Columns::new(&listed);
+    let mut contents = BTreeMap::new();
+    for &share in shares {
+        let block = block(shape, attempt, share);
+        let size = header.header().geometry.block_size();
+        columns.append(HashedBlocks::hash(share, 0, size, &block)).unwrap();
+        contents.insert(share, Content(vec![Extent::Inline(block)]));
+    }
+    let verdict = Verdict::check(header.header(), header.version(), &rows, &columns).unwrap();
+    let table = Content(vec![Extent::Inline(table.bytes().clone())]);
+    VerifiedWrite::new(&verdict, table, contents).unwrap()
+}
+
+fn brief(event: &Event) -> String {
+    format!("{event:?}").chars().take(200).collect()
+}
+
+const fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Published(_) => "published",
+        Outcome::UncoordinatedWrite { .. } => "uncoordinated write",
+        Outcome::Stale { .. } => "stale",
+        Outcome::Contended => "contended",
+        Outcome::NotEnoughServers(_) => "not enough servers",
+        Outcome::Undecided(_) => "undecided",
+        Outcome::Partial(_) => "partial",
+        Outcome::Unknown(_) => "unknown",
+        Outcome::Cancelled => "cancelled",
+        Outcome::SourceChanged => "source changed",
+        Outcome::Failed { .. } => "failed",
+    }
+}
