@@ -15,7 +15,9 @@ use crate::grid::{Grid, Token};
 use crate::placement::{Candidate, choose_window, rendezvous_order};
 use crate::publish::publishing::{Job, Journal, Publishing};
 use crate::publish::{Follows, Request, Roster};
-use crate::servermap::Patience;
+use crate::retrieve::reading::{Reading, RetrieveError, RetrieveRequest, retrieve};
+use crate::servermap::{Patience, ServerMap};
+use crate::survey::survey;
 use crate::transport::{AddressError, ServerClient};
 
 /// A client of one grid. Cheap to clone; clones share connections.
@@ -119,5 +121,21 @@ impl Client {
             rng: options.rng,
             journal: options.journal,
         })
+    }
+
+    /// Finds the version that the request names, or else the newest, and begins to read it: see [`retrieve`]. `rng`
+    /// decides conversation ids and jitter; seeded from the operating system but in tests.
+    pub async fn retrieve(
+        &self,
+        request: RetrieveRequest,
+        rng: ChaCha8Rng,
+    ) -> Result<Reading, RetrieveError> {
+        let roster = self.roster(request.cap.verify_cap().storage_index());
+        retrieve(request, Arc::clone(&self.servers), roster, self.patience, rng).await
+    }
+
+    /// Asks every server what it holds of a file, `window` being the file's if the caller knows it: see [`survey`].
+    pub async fn survey(&self, file: StorageIndex, window: Option<&Window>) -> ServerMap {
+        survey(file, window, &self.servers, &self.roster(file), self.patience).await
     }
 }

@@ -21,79 +21,13 @@ use std::ops::Range;
 use tarn_proto::{Geometry, ShareNumber, StoreId};
 
 use crate::quorum::{Placement, distinct_shares};
-use crate::servermap::{Failure, Patience};
+use crate::servermap::Patience;
 use crate::time::Millis;
 
 pub mod driver;
+mod run;
 
-/// Bytes of one share that a run asks for, unless a single block is larger.
-const RUN_BYTES: usize = 1 << 20;
-/// Bytes of all k shares that a run of segments asks for, unless a single segment is larger.
-const RUN_SEGMENT_BYTES: usize = 8 << 20;
-/// Most segments of a run, however small.
-const RUN_SEGMENTS_MAX: usize = 256;
-
-/// Names a run of one fetch, in the order in which they were decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(pub u32);
-
-/// Consecutive segments of one share, to be read from one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
-    /// Names it.
-    pub id: RunId,
-    /// Whom to ask.
-    pub server: StoreId,
-    /// Which share.
-    pub share: ShareNumber,
-    /// Which segments.
-    pub segments: Range<u32>,
-}
-
-/// What is to be done for a fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Want {
-    /// Read these blocks. Each is reported by [`Fetch::arrived`]; or else the run by [`Fetch::failed`].
-    Read(Run),
-    /// Stop reading this run: nothing of it is needed any more.
-    Abandon(RunId),
-    /// k blocks of this segment have arrived, and it is the next one: hand it to the consumer, and report
-    /// [`Fetch::consumed`] when there is room for another.
-    Deliver {
-        /// The segment.
-        segment: u32,
-    },
-}
-
-/// Why a run brings no more blocks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RunFailure {
-    /// The server is of no use for this version.
-    #[error("{0}")]
-    Server(Failure),
-    /// This share of it is of no use: missing, damaged, or not what the table says.
-    #[error("{0}")]
-    Share(Failure),
-}
-
-impl RunFailure {
-    /// What went wrong, whatever it says of the rest of the server.
-    pub fn into_failure(self) -> Failure {
-        match self {
-            Self::Server(failure) | Self::Share(failure) => failure,
-        }
-    }
-}
-
-/// Too few shares are left to complete a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("only {have} of the {need} shares needed can be read")]
-pub struct NotEnoughShares {
-    /// How many distinct shares can be read.
-    pub have: usize,
-    /// How many it takes.
-    pub need: usize,
-}
+pub use run::{NotEnoughShares, Run, RunFailure, RunId, Want};
 
 /// The fetching of a range of segments. See the module's documentation.
 #[derive(Debug, Clone)]
@@ -143,7 +77,7 @@ impl Fetch {
     ) -> Self {
         let mut fetch = Self {
             need: geometry.k().into(),
-            run_length: run_length(geometry),
+            run_length: run::length(geometry),
             patience,
             sources,
             slow: BTreeSet::new(),
@@ -239,18 +173,18 @@ impl Fetch {
     }
 
     /// Gives up on servers that are late by now. To be called when [`Fetch::wake_at`] has come and every block that
-    /// had come by then was reported. Returns those servers.
-    pub fn overdue(&mut self, now: Millis) -> BTreeSet<StoreId> {
-        let late: BTreeSet<StoreId> = self
+    /// had come by then was reported. Returns those servers, and how long each was waited for.
+    pub fn overdue(&mut self, now: Millis) -> BTreeMap<StoreId, Millis> {
+        let late: BTreeMap<StoreId, Millis> = self
             .awaited_at_head()
             .filter(|outstanding| now >= self.late_at(outstanding))
-            .map(|outstanding| outstanding.run.server)
+            .map(|outstanding| (outstanding.run.server, now.since(outstanding.alive_at)))
             .collect();
         for outstanding in self.runs.values_mut() {
-            outstanding.late |= late.contains(&outstanding.run.server);
+            outstanding.late |= late.contains_key(&outstanding.run.server);
         }
         if !late.is_empty() {
-            self.slow.extend(&late);
+            self.slow.extend(late.keys());
             self.plan(now);
         }
         late
@@ -398,15 +332,6 @@ impl Fetch {
         let next = self.end_of_run(self.consumed);
         if next >= self.segments.end { next } else { self.end_of_run(next) }
     }
-}
-
-/// How many segments a run has.
-fn run_length(geometry: &Geometry) -> u32 {
-    let block = (geometry.block_size() as usize).max(1);
-    let by_share = RUN_BYTES / block;
-    let by_segment = RUN_SEGMENT_BYTES / (block * usize::from(geometry.k()));
-    let length = by_share.min(by_segment).clamp(1, RUN_SEGMENTS_MAX);
-    u32::try_from(length).unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tarn_proto::state::Tests;
 use tarn_proto::{
     Certificate, ConversationId, Refusal, ShareNumber, SignedHeader, SlotState, Table,
@@ -21,6 +23,9 @@ use crate::servermap::Failure;
 use crate::transport::{
     Answer, CallError, ConversationAnswers, ConversationSender, OpenRequest, ServerClient,
 };
+
+/// How long one source may take for the table before another is asked too.
+const TABLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What to bring.
 #[derive(Debug, Clone)]
@@ -110,17 +115,25 @@ pub async fn bring_shares(
     }
 }
 
-/// The table from the first source that gives it.
+/// The table from whichever source gives it first: one is asked, and the next when that fails or takes long.
 async fn read_table(clients: &Clients, brought: &Brought) -> Result<Table, BringFailure> {
-    if brought.header.header().geometry.segments() == 0 {
-        return Ok(Table::from_rows(brought.header.header().shape.n(), []));
+    let header = &brought.header;
+    if header.header().geometry.segments() == 0 {
+        return Ok(Table::from_rows(header.header().shape.n(), []));
     }
-    for client in brought.sources.keys().filter_map(|store| clients.get(store)) {
-        if let Ok(table) = client.read_table(&brought.header, SILENCE_MAX).await {
-            return Ok(table);
+    let mut sources = brought.sources.keys().filter_map(|store| clients.get(store));
+    let mut asked = FuturesUnordered::new();
+    loop {
+        let next = sources.next();
+        let is_last = next.is_none();
+        asked.extend(next.map(|client| client.read_table(header, SILENCE_MAX)));
+        let patience = if is_last { Duration::MAX } else { TABLE_PATIENCE };
+        match timeout(patience, asked.next()).await {
+            Ok(Some(Ok(table))) => return Ok(table),
+            Ok(None) if is_last => return Err(BringFailure::NoTable),
+            Ok(Some(Err(_)) | None) | Err(_) => {}
         }
     }
-    Err(BringFailure::NoTable)
 }
 
 /// Why sending ended before the end.

@@ -36,17 +36,19 @@ use crate::base::Origin;
 use crate::bring::Bring;
 use crate::caps::KEY_CHECK_LENGTH;
 use crate::fetch::{Fetch, RunId, Want};
+use crate::publish::Roster;
 use crate::publish::action::{MessageId, Timer, Why};
 use crate::quorum::Placement;
 use crate::servermap::{Failure, Mapping, Patience, ServerMap};
 use crate::time::Millis;
 
 pub mod action;
-pub mod driver;
 pub mod event;
 pub mod outcome;
+pub mod reading;
 
 mod choose;
+mod driver;
 mod map;
 mod read;
 
@@ -77,8 +79,7 @@ pub struct Request {
 #[derive(Debug, Clone)]
 pub struct Retrieve {
     request: Request,
-    /// Whom the machine may talk to, in the order in which this file prefers them.
-    order: Vec<StoreId>,
+    roster: Roster,
     patience: Patience,
     rng: ChaCha8Rng,
 
@@ -149,10 +150,10 @@ const BACK_OFF_FIRST: u64 = 20;
 
 impl Retrieve {
     /// A retrieve that has not begun. `rng` decides conversation ids and jitter.
-    pub fn new(request: Request, order: Vec<StoreId>, patience: Patience, rng: ChaCha8Rng) -> Self {
+    pub fn new(request: Request, roster: Roster, patience: Patience, rng: ChaCha8Rng) -> Self {
         Self {
             request,
-            order,
+            roster,
             patience,
             rng,
             now: Millis::default(),

@@ -9,23 +9,24 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::fetch::driver::Clients;
+use crate::publish::Roster;
 use crate::servermap::{Failure, Mapping, Patience, ServerMap, stores_to_ask};
 use crate::time::Millis;
 
 /// What each server says of the file, or why it does not: those of its window, if the caller knows it or some header
-/// names it, and a few beyond. `order` are the stores known, those that the file prefers first. Waits for everybody,
+/// names it, and a few beyond. Waits for everybody,
 /// up to the limit of `patience`; dropping the future ends every call.
 pub async fn survey(
     file: StorageIndex,
     window: Option<&Window>,
     clients: &Clients,
-    order: &[StoreId],
+    roster: &Roster,
     patience: Patience,
 ) -> ServerMap {
     let began = Instant::now();
     let now = || Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
     let reachable: BTreeSet<StoreId> = clients.keys().copied().collect();
-    let mut mapping = Mapping::begin(now(), stores_to_ask(window, order), reachable, patience);
+    let mut mapping = Mapping::begin(now(), stores_to_ask(window, &roster.0), reachable, patience);
     let mut queries = JoinSet::new();
     let query = |queries: &mut JoinSet<_>, store: StoreId| {
         if let Some(client) = clients.get(&store).cloned() {

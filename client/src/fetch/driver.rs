@@ -288,15 +288,8 @@ impl Fetching {
         self.running.began(id, last, reader);
     }
 
-    /// Takes one report; or, when there is none, waits for one or for somebody to be late.
+    /// Takes one report; or, when there is none, waits for one, or for somebody to be late.
     async fn hear(&mut self) {
-        while let Some(ended) = self.readers.try_join_next() {
-            if let Err(panic) = ended.map_err(tokio::task::JoinError::try_into_panic)
-                && let Ok(panic) = panic
-            {
-                std::panic::resume_unwind(panic);
-            }
-        }
         let late = self.fetch.wake_at().map(|when| self.began + Duration::from(when));
         tokio::select! {
             biased;
@@ -313,12 +306,22 @@ impl Fetching {
                     self.fetch.failed(self.now(), run, &failure);
                 }
             },
+            Some(ended) = self.readers.join_next() => propagate_panic(ended),
             () = until(late) => drop(self.fetch.overdue(self.now())),
         }
     }
 
     fn now(&self) -> Millis {
         Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Fails as the task did; one that was aborted did not.
+pub(crate) fn propagate_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 

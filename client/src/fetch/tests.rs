@@ -1,8 +1,10 @@
 //! Fetching, step by step: what is asked of whom, and what follows when it does not come.
 
+use proptest::prelude::*;
 use tarn_proto::Shape;
 
 use super::*;
+use crate::servermap::Failure;
 
 fn store(number: u8) -> StoreId {
     StoreId::new([number; 16])
@@ -114,7 +116,7 @@ fn a_server_far_slower_than_the_others_is_replaced_yet_heard() {
     fetch.arrived(Millis(200), RunId(1), 0);
     assert_eq!(fetch.wake_at(), Some(Millis(800)));
     assert_eq!(fetch.overdue(Millis(799)), [].into());
-    assert_eq!(fetch.overdue(Millis(800)), [store(0)].into());
+    assert_eq!(fetch.overdue(Millis(800)), [(store(0), Millis(800))].into());
     assert_eq!(fetch.wants(), [read(2, 2, 2, 0..1)]);
     // A late block is as good as any.
     fetch.arrived(Millis(801), RunId(0), 0);
@@ -163,4 +165,97 @@ fn a_fetch_that_is_ended_abandons_its_runs_and_numbers_on() {
 fn nothing_to_fetch_is_complete_at_once() {
     let mut fetch = fetch(0, Placement::new());
     assert_eq!((fetch.wants(), fetch.is_complete(), fetch.exhausted()), (vec![], true, None));
+}
+
+/// What a store does with what it is asked.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    Gives,
+    Bends,
+    Dies,
+    Stalls,
+}
+
+fn manner() -> impl Strategy<Value = Manner> {
+    prop_oneof![
+        4 => Just(Manner::Gives),
+        1 => Just(Manner::Bends),
+        1 => Just(Manner::Dies),
+        2 => Just(Manner::Stalls),
+    ]
+}
+
+proptest! {
+    /// Whatever servers do, in whatever order it is heard: a segment is delivered only when k distinct shares of it
+    /// came, in order; nothing beyond the horizon is asked for; and it ends, complete unless too few shares were left.
+    #[test]
+    fn every_segment_is_delivered_in_order_or_too_few_shares_are_left(
+        manners in prop::collection::vec(manner(), 64),
+        choices in prop::collection::vec(any::<prop::sample::Index>(), 400),
+        held in prop::collection::vec(prop::collection::btree_set(0_u8..4, 1..3), 1..6),
+        segments in 1_u32..7,
+    ) {
+        let sources: Placement = (0..)
+            .zip(&held)
+            .map(|(number, shares)| (store(number), shares.iter().copied().map(share).collect()))
+            .collect();
+        let mut fetch = fetch(segments, sources);
+        let (mut open, mut came) = (BTreeMap::<RunId, Run>::new(), BTreeMap::new());
+        let (mut next, mut taken, mut asked) = (0, 0, 0);
+        let mut now = Millis(0);
+        for choice in choices.iter().cycle().take(2_000) {
+            for want in fetch.wants() {
+                match want {
+                    Want::Read(run) => {
+                        prop_assert!(run.segments.end <= (taken + 2).min(segments));
+                        asked += 1;
+                        open.insert(run.id, run);
+                    }
+                    Want::Abandon(run) => drop(open.remove(&run)),
+                    Want::Deliver { segment } => {
+                        prop_assert_eq!(segment, next);
+                        let shares: &BTreeSet<ShareNumber> = &came[&segment];
+                        prop_assert!(shares.len() >= 2);
+                        next += 1;
+                    }
+                }
+            }
+            if fetch.is_drained() || fetch.exhausted().is_some() {
+                break;
+            }
+            now = now + Millis(10);
+            let stalls = |run: &Run| matches!(manners[run.id.0 as usize % 64], Manner::Stalls);
+            let moving: Vec<Run> = open.values().filter(|run| !stalls(run)).cloned().collect();
+            if next > taken && (moving.is_empty() || choice.index(3) == 0) {
+                fetch.consumed(now, taken);
+                taken += 1;
+            } else if moving.is_empty() {
+                // Whoever stalls is replaced if it can be; else its connection breaks at last.
+                match fetch.wake_at() {
+                    Some(when) => {
+                        now = now.max(when);
+                        fetch.overdue(now);
+                    }
+                    None => {
+                        let Some((run, _)) = open.pop_first() else { break };
+                        fetch.failed(now, run, &dead());
+                    }
+                }
+            } else {
+                let run = &moving[choice.index(moving.len())];
+                open.remove(&run.id);
+                match manners[run.id.0 as usize % 64] {
+                    Manner::Gives | Manner::Stalls => {
+                        let segment = run.segments.start;
+                        came.entry(segment).or_default().insert(run.share);
+                        fetch.arrived(now, run.id, segment);
+                    }
+                    Manner::Bends => drop(fetch.failed(now, run.id, &bad())),
+                    Manner::Dies => drop(fetch.failed(now, run.id, &dead())),
+                }
+            }
+        }
+        prop_assert!(fetch.is_drained() || fetch.exhausted().is_some(), "{asked} asked: {fetch:?}");
+        prop_assert!(fetch.exhausted().is_some() || next == segments);
+    }
 }

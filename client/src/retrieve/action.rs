@@ -14,6 +14,10 @@ use crate::time::Millis;
 /// Something to be done. Each is spawned as a task of its own, and all but those marked *silent* end by putting at
 /// least one event on the queue.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are few actions at a time, and each is moved once"
+)]
 pub enum Action {
     /// Ask a server for its slot. Ends in Mapped or Failed.
     Query {

@@ -14,137 +14,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::{Row, SignedHeader, StorageIndex, StoreId, VersionId};
+use tarn_proto::{SignedHeader, StorageIndex, StoreId, VersionId};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::action::Action;
 use super::event::Event;
-use super::outcome::{Found, HighWater, Outcome, Report};
+use super::outcome::{Found, Report};
+use super::reading::RetrieveRequest;
 use super::{Request, Retrieve};
-use crate::base::Origin;
 use crate::caps::ReadCap;
-use crate::encode::{DecodeError, SegmentDecoder, VerifiedBlock};
-use crate::fetch::driver::{Clients, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, read_run};
+use crate::encode::SegmentDecoder;
+use crate::fetch::driver::{
+    Clients, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, propagate_panic, read_run,
+};
+use crate::publish::Roster;
 use crate::publish::action::Timer;
 use crate::regenerate::{BringFailure, Brought, bring_shares};
 use crate::servermap::{Failure, Patience};
 use crate::time::Millis;
 
-mod error;
+mod deliver;
 
-pub use error::{RetrieveError, RetrieveFailure};
-
-/// What is to be read, and with what right.
-#[derive(Debug, Clone)]
-pub struct RetrieveRequest {
-    /// The right to read the file.
-    pub cap: ReadCap,
-    /// Whether the caller knows the file's window.
-    pub origin: Origin,
-    /// One version and no other; none for the newest.
-    pub version: Option<VersionId>,
-    /// The bytes wanted, all if none; what lies beyond the end is left out.
-    pub range: Option<Range<u64>>,
-    /// Whether nothing unconfirmed is good enough.
-    pub strict: bool,
-    /// Whether to return a version even if a newer one was seen before.
-    pub allow_rollback: bool,
-    /// The newest version that was seen before.
-    pub high_water: Option<HighWater>,
-}
-
-/// Finds the version and begins to read it; `order` says whom to ask, those that the file prefers first. Returns as
-/// soon as it is known what is read. Must be called within a tokio runtime with time.
-///
-/// Dropping the future, or the [`Reading`], ends every task; a segment that is being decoded ends on its thread.
-pub async fn retrieve(
-    request: RetrieveRequest,
-    clients: Clients,
-    order: Vec<StoreId>,
-    rng: ChaCha8Rng,
-) -> Result<Reading, RetrieveError> {
-    let (found, announced) = oneshot::channel();
-    let (plaintext, segments) = mpsc::channel(1);
-    let run = Driver::new(request, clients, order, rng, found, plaintext).run();
-    let mut driver = DriverTask(tokio::spawn(run));
-    match announced.await {
-        Ok(found) => Ok(Reading { found, segments, driver: Some(driver) }),
-        Err(_over) => Err(match driver.report().await {
-            Some(report) => RetrieveError::of(report),
-            None => RetrieveError::stopping(),
-        }),
-    }
-}
-
-/// A version that is being read. Dropping it ends the reading.
-#[derive(Debug)]
-pub struct Reading {
-    found: Found,
-    segments: mpsc::Receiver<Bytes>,
-    /// None once its report was taken.
-    driver: Option<DriverTask>,
-}
-
-impl Reading {
-    /// What is read, and how sure it is.
-    pub const fn found(&self) -> &Found {
-        &self.found
-    }
-
-    /// The next bytes of the range asked for, a segment at most; none after the last. What was handed out before an
-    /// error is good.
-    pub async fn next_segment(&mut self) -> Result<Option<Bytes>, RetrieveError> {
-        if let Some(segment) = self.segments.recv().await {
-            return Ok(Some(segment));
-        }
-        let Some(driver) = &mut self.driver else {
-            return Ok(None);
-        };
-        let report = driver.report().await;
-        self.driver = None;
-        match report {
-            Some(Report { outcome: Outcome::Retrieved(_), .. }) => Ok(None),
-            Some(report) => Err(RetrieveError::of(report)),
-            None => Err(RetrieveError::stopping()),
-        }
-    }
-
-    /// The bytes as a reader; an error ends it as [`std::io::ErrorKind::Other`] with the [`RetrieveError`] inside.
-    pub fn into_async_read(self) -> impl tokio::io::AsyncRead + Send {
-        let segments = stream::try_unfold(self, |mut reading| async {
-            let segment = reading.next_segment().await.map_err(std::io::Error::other)?;
-            Ok::<_, std::io::Error>(segment.map(|segment| (segment, reading)))
-        });
-        tokio_util::io::StreamReader::new(Box::pin(segments))
-    }
-}
-
-/// The driver's task, which does not outlive its handle.
-#[derive(Debug)]
-struct DriverTask(JoinHandle<Report>);
-
-impl DriverTask {
-    /// How it ended; none when the program is ending.
-    async fn report(&mut self) -> Option<Report> {
-        match (&mut self.0).await.map_err(tokio::task::JoinError::try_into_panic) {
-            Ok(report) => Some(report),
-            Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            Err(Err(_cancelled)) => None,
-        }
-    }
-}
-
-impl Drop for DriverTask {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+use deliver::{Delivery, Job};
 
 /// What reaches the loop: events for the machine, some with what it is not to see.
 enum Message {
@@ -153,22 +48,14 @@ enum Message {
     Run(RunEvent),
 }
 
-/// A segment on its way to the caller.
-struct Job {
-    segment: u32,
-    row: Row,
-    blocks: Vec<VerifiedBlock>,
+/// Where the caller hears what is read, and then its bytes.
+pub(super) struct Outlet {
+    pub(super) found: oneshot::Sender<Found>,
+    pub(super) plaintext: mpsc::Sender<Bytes>,
 }
 
-/// What the deliverer needs to know of the version.
-struct Delivery {
-    decoder: Arc<SegmentDecoder>,
-    header: SignedHeader,
-    range: Range<u64>,
-    jobs: UnboundedReceiver<Job>,
-}
-
-struct Driver {
+/// One retrieve being carried out.
+pub(super) struct Driver {
     machine: Retrieve,
     cap: ReadCap,
     storage_index: StorageIndex,
@@ -183,21 +70,21 @@ struct Driver {
     header: Option<SignedHeader>,
     rows: Option<Arc<Rows>>,
     shelf: Shelf,
-    found: Option<oneshot::Sender<Found>>,
-    plaintext: Option<mpsc::Sender<Bytes>>,
+    /// Until it is known what is read.
+    outlet: Option<Outlet>,
     jobs: Option<UnboundedSender<Job>>,
     /// At most one task, which ends by itself when it has no more jobs.
     delivering: JoinSet<()>,
 }
 
 impl Driver {
-    fn new(
+    pub(super) fn new(
         request: RetrieveRequest,
         clients: Clients,
-        order: Vec<StoreId>,
+        roster: Roster,
+        patience: Patience,
         rng: ChaCha8Rng,
-        found: oneshot::Sender<Found>,
-        plaintext: mpsc::Sender<Bytes>,
+        outlet: Outlet,
     ) -> Self {
         let RetrieveRequest { cap, origin, version, range, strict, allow_rollback, high_water } =
             request;
@@ -212,7 +99,7 @@ impl Driver {
         };
         let (messages, inbox) = mpsc::unbounded_channel();
         Self {
-            machine: Retrieve::new(request, order, Patience::default(), rng),
+            machine: Retrieve::new(request, roster, patience, rng),
             storage_index: cap.verify_cap().storage_index(),
             cap,
             clients,
@@ -225,15 +112,14 @@ impl Driver {
             header: None,
             rows: None,
             shelf: Shelf::default(),
-            found: Some(found),
-            plaintext: Some(plaintext),
+            outlet: Some(outlet),
             jobs: None,
             delivering: JoinSet::new(),
         }
     }
 
     /// The loop: one event, one step, its actions; until the machine says how it ended.
-    async fn run(mut self) -> Report {
+    pub(super) async fn run(mut self) -> Report {
         let mut event = Event::Started;
         loop {
             for action in self.machine.step(self.now(), event) {
@@ -402,15 +288,15 @@ impl Driver {
         let geometry = found.header.header().geometry;
         let delivery = Delivery {
             decoder: Arc::new(SegmentDecoder::new(&self.cap, geometry)),
-            header: found.header.clone(),
+            geometry,
             range: found.range.clone(),
             jobs: queue,
         };
-        if let (Some(caller), Some(plaintext)) = (self.found.take(), self.plaintext.take()) {
+        if let Some(outlet) = self.outlet.take() {
             self.jobs = Some(jobs);
-            self.delivering.spawn(delivery.run(plaintext, self.messages.clone()));
+            self.delivering.spawn(delivery.run(outlet.plaintext, self.messages.clone()));
             // A caller who has gone has aborted this task.
-            drop(caller.send(found));
+            drop(outlet.found.send(found));
         }
     }
 
@@ -427,55 +313,6 @@ impl Driver {
     fn now(&self) -> Millis {
         Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
-}
-
-impl Delivery {
-    /// Decodes a few segments at once, on threads made for such work, and hands them to the caller in order.
-    async fn run(self, plaintext: mpsc::Sender<Bytes>, messages: UnboundedSender<Message>) {
-        let Self { decoder, header, range, jobs } = self;
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-        let decoded = UnboundedReceiverStream::new(jobs).map(move |job| {
-            let decoder = Arc::clone(&decoder);
-            let decoding = spawn_blocking(move || {
-                let plaintext = decoder.decode(job.segment, &job.row, &job.blocks)?;
-                Ok::<_, DecodeError>((job.segment, Bytes::from(plaintext)))
-            });
-            async move {
-                match decoding.await.map_err(tokio::task::JoinError::try_into_panic) {
-                    Ok(decoded) => Some(decoded),
-                    Err(Ok(panic)) => std::panic::resume_unwind(panic),
-                    Err(Err(_cancelled)) => None,
-                }
-            }
-        });
-        let mut decoded = std::pin::pin!(decoded.buffered(at_once));
-        while let Some(Some(outcome)) = decoded.next().await {
-            let event = match outcome {
-                Ok((segment, bytes)) => {
-                    let offset = header.header().geometry.segment_offset(segment);
-                    if plaintext.send(cut(bytes, offset, &range)).await.is_err() {
-                        return;
-                    }
-                    Event::Consumed { segment }
-                }
-                Err(error) => Event::Undecodable { cause: error.to_string() },
-            };
-            let is_over = matches!(event, Event::Undecodable { .. });
-            drop(messages.send(Message::Event(event)));
-            if is_over {
-                return;
-            }
-        }
-    }
-}
-
-/// The part of a segment that lies in the range.
-fn cut(segment: Bytes, offset: u64, range: &Range<u64>) -> Bytes {
-    let length = segment.len();
-    let within = |position: u64| {
-        usize::try_from(position.saturating_sub(offset)).unwrap_or(length).min(length)
-    };
-    segment.slice(within(range.start)..within(range.end))
 }
 
 async fn read_rows(
@@ -495,14 +332,5 @@ async fn due(timer: Option<(Timer, Instant)>) -> Timer {
             timer
         }
         None => std::future::pending().await,
-    }
-}
-
-/// A task that was aborted is none to worry about.
-fn propagate_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && let Ok(panic) = error.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
     }
 }

@@ -16,7 +16,7 @@ impl Retrieve {
     /// Begins a round.
     pub(super) fn map(&mut self) {
         self.rounds += 1;
-        let reachable: BTreeSet<StoreId> = self.order.iter().copied().collect();
+        let reachable: BTreeSet<StoreId> = self.roster.0.iter().copied().collect();
         let mapping = Mapping::begin(self.now, self.to_ask(), reachable, self.patience);
         let asked = mapping.pending().clone();
         self.phase = Phase::Mapping(mapping);
@@ -36,7 +36,7 @@ impl Retrieve {
             (None, Origin::Creator(window)) => Some(window),
             (None, Origin::CapHolder) => None,
         };
-        stores_to_ask(window, &self.order)
+        stores_to_ask(window, &self.roster.0)
     }
 
     /// A server answered. One that answers late, while its version is being read already, is one more source.
@@ -158,7 +158,7 @@ impl Retrieve {
 
     /// Brings a version in doubt to a quorum before it is read.
     pub(super) fn bring(&mut self, header: &SignedHeader) {
-        let bring = Box::new(Bring::plan(header, &self.servermap, &self.order));
+        let bring = Box::new(Bring::plan(header, &self.servermap, &self.roster.0));
         self.phase = Phase::Bringing { bring, refused: false };
     }
 

@@ -37,7 +37,7 @@ impl Retrieve {
         if is_asked && ask_next_at.is_none_or(|when| self.now < when) {
             return;
         }
-        let ordered = self.order.iter().filter(|store| self.sources.contains_key(store));
+        let ordered = self.roster.0.iter().filter(|store| self.sources.contains_key(store));
         let next = ordered.copied().find(|store| !asked.contains(store));
         match next {
             Some(server) => {
@@ -118,9 +118,8 @@ impl Retrieve {
         let (Phase::Reading, Some(fetch)) = (&self.phase, &mut self.fetch) else {
             return;
         };
-        let late: BTreeSet<StoreId> = fetch.overdue(self.now);
-        for server in late {
-            self.trouble(server, During::Blocks, Failure::Late(self.patience.floor));
+        for (server, waited) in fetch.overdue(self.now) {
+            self.trouble(server, During::Blocks, Failure::Late(waited));
         }
     }
 

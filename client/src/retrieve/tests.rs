@@ -21,6 +21,7 @@ use super::outcome::{HighWater, Outcome, Report};
 use super::{Request, Retrieve};
 use crate::base::Origin;
 use crate::fetch::{Run, RunFailure, RunId};
+use crate::publish::Roster;
 use crate::publish::action::{MessageId, Timer, Why};
 use crate::servermap::{Failure, Patience};
 use crate::time::Millis;
@@ -55,10 +56,10 @@ impl Story {
             high_water: None,
         };
         change(&mut request);
-        let order = (0..stores).map(store).collect();
+        let roster = Roster((0..stores).map(store).collect());
         let rng = ChaCha8Rng::seed_from_u64(7);
         Self {
-            retrieve: Retrieve::new(request, order, Patience::default(), rng),
+            retrieve: Retrieve::new(request, roster, Patience::default(), rng),
             key: SigningKey::from_bytes(&[1; 32]),
             stores,
             now: 0,

@@ -45,7 +45,7 @@ fn a_version_in_doubt_is_brought_to_a_quorum_and_then_confirmed() {
 /// The one server that would make it a quorum dies; returns what that leads to.
 fn brought_to_nobody(story: &mut Story, v1: &SignedHeader, v2: &SignedHeader) -> Vec<Action> {
     let mut actions = story.mapped(torn(v1, v2));
-    for (message, server) in brings(&actions.clone()) {
+    for (message, server) in brings(&actions) {
         actions = story.step(match server {
             2 => Event::Failed { message, failure: dead() },
             _ => Event::Brought { message },
@@ -78,7 +78,7 @@ fn a_server_that_refuses_is_looked_at_again() {
     let mut story = Story::on(5);
     let (v1, v2) = in_doubt(&story);
     let mut waits = story.mapped(torn(&v1, &v2));
-    for (message, _) in brings(&waits.clone()) {
+    for (message, _) in brings(&waits) {
         let refusal = tarn_proto::Refusal::Conflict;
         waits = story.step(Event::Refused { message, refusal });
     }

@@ -161,7 +161,7 @@ fn a_version_dropped_in_the_middle_is_looked_for_again_and_no_other_takes_its_pl
     story.step(Event::RunFailed { run: asked[3].id, failure: gone() });
     let waits = story.step(Event::RunFailed { run: RunId(4), failure: gone() });
     let still_there = |number| Some(holds(number, &[&v2, &v1][..1 + usize::from(number > 0)]));
-    let again = story.rounds(waits.clone(), still_there);
+    let again = story.rounds(waits, still_there);
     assert_eq!(runs(&again), [read(5, 1, 1), read(6, 2, 1)]);
     for run in [5, 6] {
         story.step(Event::RunFailed { run: RunId(run), failure: gone() });
