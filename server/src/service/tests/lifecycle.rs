@@ -24,13 +24,7 @@ async fn a_lost_stream_drops_its_promise_while_others_use_the_slot() {
         token: String::new(),
         storage_index: bytes(writer().storage_index().as_bytes()),
     };
-    let mut watching = harness
-        .client
-        .clone()
-        .watch_slot(watch)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut watching = harness.client.clone().watch_slot(watch).await.unwrap().into_inner();
     watching.message().await.unwrap().unwrap();
     let first = writer().version(1, 1, None);
     let mut lost = harness.talk(prepared(1, &first, &[0])).await;
