@@ -225,9 +225,11 @@ impl Publish {
         std::mem::take(&mut self.actions)
     }
 
-    /// Whether nothing is left to be done: the caller was told, and no message is outstanding.
+    /// Whether nothing is left to be done: the caller was told, and no courtesy is on its way. Answers to anything
+    /// else would change nothing any more.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ended) && self.outstanding.is_empty()
+        let courtesy = |sent: &Outstanding| matches!(sent.kind, Kind::Finalize | Kind::Bring);
+        matches!(self.phase, Phase::Ended) && !self.outstanding.values().any(courtesy)
     }
 
     /// What it is doing, and whom it waits for.

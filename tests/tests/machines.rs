@@ -479,12 +479,10 @@ impl World {
             }
             Ask::Finalize { message, certificate } => {
                 let change = slot.finalize(certificate);
-                match changed(slot, message, change, now) {
-                    Event::Written { message } => {
-                        Some(Event::Mapped { message, state: slot.state(now, None, None) })
-                    }
-                    refused => Some(refused),
-                }
+                let answer = changed(slot, message, change, now);
+                let state = slot.state(now, None, None);
+                let recorded = matches!(answer, Event::Written { .. });
+                Some(if recorded { Event::Mapped { message, state } } else { answer })
             }
         }
     }

@@ -119,8 +119,6 @@ impl File {
 }
 
 pub(crate) fn published(report: Report) -> Published {
-    match report.outcome {
-        Outcome::Published(published) => published,
-        _ => panic!("{report:#?}"),
-    }
+    let Outcome::Published(published) = report.outcome else { panic!("{report:#?}") };
+    published
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 use tarn_client::base::HighWater;
 use tarn_client::caps::WriteCap;
 use tarn_proto::signing::SigningError;
-use tarn_proto::{SequenceNumber, Shape, StorageIndex, StoreId, VersionId, Window};
+use tarn_proto::{SequenceNumber, Shape, StorageIndex, StoreId, Window};
 use zeroize::Zeroizing;
 
 use super::FileName;
