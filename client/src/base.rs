@@ -80,6 +80,13 @@ pub enum Undecided {
         /// The newest version that may have been Published.
         newest: SignedHeader,
     },
+    /// The newest version that these servers know is older than one that was seen before.
+    BelowHighWater {
+        /// Who has not answered.
+        silent: BTreeSet<StoreId>,
+        /// What was seen.
+        seen: HighWater,
+    },
     /// Headers name different windows, and none names both.
     Windows,
     /// The file is known to exist, yet no signed header of it was found.
@@ -95,6 +102,7 @@ impl Undecided {
         match self {
             Self::NoMajority { silent }
             | Self::InDoubt { silent, .. }
+            | Self::BelowHighWater { silent, .. }
             | Self::NoHeader { silent } => silent.clone(),
             Self::Windows => BTreeSet::new(),
         }
@@ -108,6 +116,28 @@ pub enum Origin {
     Creator(Window),
     /// Somebody who was given a cap: the file exists, so finding nothing means that the right servers are silent.
     CapHolder,
+}
+
+/// The newest version of a file that was ever seen here. It never goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HighWater {
+    /// Its place.
+    pub sequence_number: SequenceNumber,
+    /// The version.
+    pub version: VersionId,
+}
+
+impl HighWater {
+    /// Of this version.
+    pub fn of(header: &SignedHeader) -> Self {
+        let (sequence_number, version) = header.order();
+        Self { sequence_number, version }
+    }
+
+    /// Whether somebody who has seen this may be given that version: it is the same, or above.
+    pub fn admits(&self, header: &SignedHeader) -> bool {
+        header.version() == self.version || header.header().sequence_number > self.sequence_number
+    }
 }
 
 /// Chooses the base from the answers of these servers, counting every other one as silent.

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tarn_proto::window::WindowError;
 use tarn_proto::{AttemptId, Shape, StorageIndex, StoreId, Window};
 
-use crate::base::Origin;
+use crate::base::{HighWater, Origin};
 use crate::caps::WriteCap;
 use crate::encode::source::Source;
 use crate::grid::{Grid, Token};
@@ -36,10 +36,14 @@ pub struct PublishOptions {
     pub follows: Follows,
     /// k, happy and n; `None` keeps those of the version it is built on.
     pub shape: Option<Shape>,
+    /// k, happy and n of a first version, when `shape` says nothing.
+    pub first_shape: Shape,
     /// Names the submission: the same one again has the same effect.
     pub attempt: AttemptId,
     /// Whether the file is to be deleted: the content must be empty then.
     pub tombstone: bool,
+    /// The newest version that the caller has ever seen: nothing older is built on.
+    pub high_water: Option<HighWater>,
     /// Where the decision is made durable before the first commit.
     pub journal: Arc<dyn Journal>,
     /// Decides conversation ids and jitter; seeded from the operating system but in tests.
@@ -110,8 +114,10 @@ impl Client {
                 origin: options.origin,
                 follows: options.follows,
                 shape: options.shape,
+                first_shape: options.first_shape,
                 length: source.length(),
                 tombstone: options.tombstone,
+                high_water: options.high_water,
             },
             write_cap,
             source,

@@ -67,8 +67,9 @@ fn score(storage_index: StorageIndex, store: StoreId, weight: u32) -> f64 {
 
 /// Plans where every share of a new version goes.
 ///
-/// A share stays where it is, and every known copy is written, but that an empty server takes over a share from one
-/// that holds several. A homeless share goes to the server with the fewest shares, then in the order of `servers`.
+/// A share stays where it is, but that an empty server takes over a share from one that holds several, and a copy is
+/// given up by a server that holds other shares too. (A commit replaces what a server holds as a whole, so nothing
+/// stale stays behind.) A homeless share goes to the server with the fewest shares, then in the order of `servers`.
 /// When there are fewer shares than `servers_wanted`, further servers get copies, so that a quorum can be reached.
 ///
 /// `servers` are those that can be written, in rendezvous order; `held` what they have now, of whatever version.
@@ -91,6 +92,7 @@ pub fn plan(
         }
     }
     spread(servers, &mut goal);
+    drop_spare_copies(shape, &mut goal);
     copy_to_more_servers(shape, servers, &mut goal, servers_wanted);
     goal.retain(|_, shares| !shares.is_empty());
     goal
@@ -112,6 +114,23 @@ fn spread(servers: &[StoreId], goal: &mut Placement) {
         };
         if let Some(share) = goal.get_mut(&crowded).and_then(BTreeSet::pop_last) {
             goal.entry(empty).or_default().insert(share);
+        }
+    }
+}
+
+/// Takes every share that several servers hold from those of them that hold other shares too, but for one.
+fn drop_spare_copies(shape: Shape, goal: &mut Placement) {
+    for share in ShareNumber::all(shape.n()) {
+        let mut holders: Vec<StoreId> = goal
+            .iter()
+            .filter(|(_, shares)| shares.contains(&share))
+            .map(|(&store, _)| store)
+            .collect();
+        holders.sort_by_key(|store| goal[store].len());
+        for store in holders.into_iter().skip(1) {
+            if let Some(shares) = goal.get_mut(&store).filter(|shares| shares.len() > 1) {
+                shares.remove(&share);
+            }
         }
     }
 }
@@ -171,6 +190,14 @@ mod tests {
         assert_eq!(goal[&store(4)], shares(&[1]));
         assert_eq!(goal[&store(5)], shares(&[1]));
         assert_eq!(goal[&store(0)], shares(&[0]));
+    }
+
+    #[test]
+    fn a_spare_copy_is_given_up_by_whoever_holds_other_shares() {
+        // Server 1 was dead when its share was given to server 0 as well, and is back.
+        let held: Placement = [(store(0), shares(&[0, 1])), (store(1), shares(&[1]))].into();
+        let goal = plan(shape(1, 2), &stores(2), &held, 2);
+        assert_eq!(goal, [(store(0), shares(&[0])), (store(1), shares(&[1]))].into());
     }
 
     #[test]

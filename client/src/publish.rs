@@ -35,7 +35,7 @@ use tarn_proto::{
     AttemptId, ConversationId, Shape, SignedHeader, StorageIndex, StoreId, VersionId,
 };
 
-use crate::base::{Base, Origin};
+use crate::base::{Base, HighWater, Origin};
 use crate::bring::Bring;
 use crate::servermap::{Failure, Mapping, Patience, ServerMap};
 use crate::time::Millis;
@@ -71,6 +71,10 @@ pub struct Request {
     pub follows: Follows,
     /// k, happy and n; `None` keeps those of the base.
     pub shape: Option<Shape>,
+    /// k, happy and n of a first version, when `shape` says nothing.
+    pub first_shape: Shape,
+    /// The newest version that the caller has ever seen: nothing older is built on.
+    pub high_water: Option<HighWater>,
     /// Bytes of content.
     pub length: u64,
     /// Whether the file is to be deleted.
@@ -221,9 +225,11 @@ impl Publish {
         std::mem::take(&mut self.actions)
     }
 
-    /// Whether nothing is left to be done: the caller was told, and no message is outstanding.
+    /// Whether nothing is left to be done: the caller was told, and no courtesy is on its way. Answers to anything
+    /// else would change nothing any more.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ended) && self.outstanding.is_empty()
+        let courtesy = |sent: &Outstanding| matches!(sent.kind, Kind::Finalize | Kind::Bring);
+        matches!(self.phase, Phase::Ended) && !self.outstanding.values().any(courtesy)
     }
 
     /// What it is doing, and whom it waits for.

@@ -1,6 +1,7 @@
 //! The shipped publish machines against the shipped slots, in random interleavings: messages and answers are lost,
 //! promises lapse, writers vanish, servers restart. After every step P3, P4 and P5 are checked; at the end every
 //! publish must have ended. One seed, one run: `TARN_MACHINES_SEED=n` repeats one, `TARN_MACHINES_RUNS=n` draws more.
+#![allow(clippy::unwrap_used, reason = "a broken stage ends the run")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +89,7 @@ struct Writer {
 #[derive(Debug, Clone)]
 enum Message {
     To(usize, Event),
-    Ask(usize, StoreId, Ask),
+    Ask(usize, StoreId, Box<Ask>),
     End(StoreId, ConversationId),
 }
 
@@ -182,6 +183,8 @@ impl World {
             origin: Origin::Creator(self.window.clone()),
             follows,
             shape: Some(shape),
+            first_shape: shape,
+            high_water: None,
             length: LENGTH,
             tombstone: false,
         };
@@ -292,7 +295,7 @@ impl World {
                 let lost = self.rng.random_range(0..1000) < self.losses;
                 let (message, conversation) = ask.names();
                 if !lost {
-                    let answer = self.serve(store, ask);
+                    let answer = self.serve(store, *ask);
                     let answer_lost = self.rng.random_range(0..1000) < self.losses;
                     if !answer_lost {
                         if let Some(event) = answer {
@@ -328,7 +331,7 @@ impl World {
 
     fn act(&mut self, id: usize, action: Action) {
         let attempt = self.writers[&id].attempt;
-        let ask = |server, ask| Message::Ask(id, server, ask);
+        let ask = |server, ask| Message::Ask(id, server, Box::new(ask));
         let message = match action {
             Action::Query { message, server, conversation } => {
                 ask(server, Ask::Query { message, attempt, conversation })
@@ -476,12 +479,10 @@ impl World {
             }
             Ask::Finalize { message, certificate } => {
                 let change = slot.finalize(certificate);
-                match changed(slot, message, change, now) {
-                    Event::Written { message } => {
-                        Some(Event::Mapped { message, state: slot.state(now, None, None) })
-                    }
-                    refused => Some(refused),
-                }
+                let answer = changed(slot, message, change, now);
+                let state = slot.state(now, None, None);
+                let recorded = matches!(answer, Event::Written { .. });
+                Some(if recorded { Event::Mapped { message, state } } else { answer })
             }
         }
     }

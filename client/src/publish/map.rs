@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tarn_proto::{SlotState, StoreId, VersionId};
+use tarn_proto::{Shape, SlotState, StoreId, VersionId};
 
 use super::outcome::{During, Outcome, Published, Shortfall};
 use super::{Follows, Kind, Phase, Publish, ROUNDS_UNANSWERED_MAX};
@@ -115,8 +115,19 @@ impl Publish {
         }
         match self.servermap.choose(&self.request.origin) {
             Choice::Undecided(undecided) => self.undecided(undecided),
-            Choice::Chosen { base, .. } => self.build_on(base, &evidence),
+            Choice::Chosen { base, .. } => match self.below_high_water(&base) {
+                Some(undecided) => self.undecided(undecided),
+                None => self.build_on(base, &evidence),
+            },
         }
+    }
+
+    /// Servers that were rolled back, or are lying, may agree on something older than what was seen.
+    fn below_high_water(&self, base: &Base) -> Option<Undecided> {
+        let seen = self.request.high_water?;
+        let silent = self.servermap.failures.keys().copied().collect();
+        let admitted = base.header().is_some_and(|header| seen.admits(header));
+        (!admitted).then_some(Undecided::BelowHighWater { silent, seen })
     }
 
     fn build_on(&mut self, base: Base, evidence: &Evidence) {
@@ -177,12 +188,18 @@ impl Publish {
     }
 
     fn quorum_size(&self, base: &Base) -> Option<usize> {
-        let (window, shape) = match (base.header(), &self.request.origin) {
-            (Some(header), _) => (&header.header().window, Some(header.header().shape)),
-            (None, Origin::Creator(window)) => (window, None),
+        let window = match (base.header(), &self.request.origin) {
+            (Some(header), _) => &header.header().window,
+            (None, Origin::Creator(window)) => window,
             (None, Origin::CapHolder) => return None,
         };
-        Some(window.quorum(self.request.shape.or(shape).unwrap_or_default()))
+        Some(window.quorum(self.shape_on(base)))
+    }
+
+    /// The shape of a version on this base: the caller's, else the base's, else a first version's.
+    pub(super) fn shape_on(&self, base: &Base) -> Shape {
+        let kept = base.header().map(|header| header.header().shape);
+        self.request.shape.or(kept).unwrap_or(self.request.first_shape)
     }
 
     /// How far the servers that answered fall short of a quorum.

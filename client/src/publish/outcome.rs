@@ -122,6 +122,23 @@ pub struct Landed {
 }
 
 impl Outcome {
+    /// What was published, if it was.
+    pub const fn published(&self) -> Option<&Published> {
+        match self {
+            Self::Published(published) => Some(published),
+            Self::UncoordinatedWrite { .. }
+            | Self::Stale { .. }
+            | Self::Contended
+            | Self::NotEnoughServers(_)
+            | Self::Undecided(_)
+            | Self::Partial(_)
+            | Self::Unknown(_)
+            | Self::Cancelled
+            | Self::SourceChanged
+            | Self::Failed { .. } => None,
+        }
+    }
+
     /// Whether it is certain that nothing was changed, then or later.
     pub const fn nothing_changed(&self) -> bool {
         match self {

@@ -43,7 +43,7 @@ impl Publish {
 
     fn draft_on(&self, evidence: &Evidence) -> Result<Draft, String> {
         let base = self.base.header().map(SignedHeader::header);
-        let shape = self.request.shape.or(base.map(|base| base.shape)).unwrap_or_default();
+        let shape = self.shape_on(&self.base);
         let (window, joint) = match (base, &self.request.origin) {
             (Some(base), _) => (base.window.clone(), base.joint.clone()),
             (None, Origin::Creator(window)) => (window.clone(), None),

@@ -52,6 +52,8 @@ impl Story {
             origin: Origin::Creator(window),
             follows: Follows::Whatever,
             shape: Some(Shape::new(2, 2, stores.into()).unwrap()),
+            first_shape: Shape::default(),
+            high_water: None,
             length: 100,
             tombstone: false,
         };

@@ -1,4 +1,5 @@
 //! Real servers on loopback with stores in memory, inside the test's process, and a client of them.
+#![allow(clippy::unwrap_used, reason = "a test ends where its stage cannot be set")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,64 +23,64 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Servers that can be stopped one by one; all end with the test's runtime.
-pub struct RealGrid {
-    pub grid: Grid,
-    pub servers: Vec<RealServer>,
+pub(crate) struct RealGrid {
+    pub(crate) grid: Grid,
+    pub(crate) servers: Vec<RealServer>,
     seed: u64,
 }
 
-pub struct RealServer {
-    pub store: Arc<MemoryStore>,
-    pub id: StoreId,
+pub(crate) struct RealServer {
+    pub(crate) store: Arc<MemoryStore>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
 impl RealGrid {
-    pub async fn start(count: u8) -> Self {
+    pub(crate) async fn start(count: u8) -> Self {
         let mut servers = Vec::new();
         let mut listed = Vec::new();
         for number in 0..count {
             let id = StoreId::new([number + 1; 16]);
             let rng = ChaCha8Rng::seed_from_u64(number.into());
             let store = Arc::new(MemoryStore::new(id, 8 << 30, rng));
-            let (address, server) = serve(id, store).await;
+            let (address, server) = serve(store).await;
             listed.push(GridServer::new(id, address.to_string().parse().unwrap()));
             servers.push(server);
         }
         Self { grid: Grid::new(listed).unwrap(), servers, seed: 0 }
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(&self.grid).unwrap()
     }
 
     /// Stops a server; its connections end.
-    pub async fn stop(&mut self, number: usize) {
+    pub(crate) async fn stop(&mut self, number: usize) {
         let server = &mut self.servers[number];
         server.stop.take().unwrap().send(()).unwrap();
         (&mut server.task).await.unwrap();
     }
 
     /// Options for an overwrite by the file's creator.
-    pub fn options(&mut self, file: &File) -> PublishOptions {
+    pub(crate) fn options(&mut self, file: &File) -> PublishOptions {
         self.seed += 1;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         PublishOptions {
             origin: file.origin.clone(),
             follows: Follows::Whatever,
             shape: None,
+            first_shape: file.shape,
             attempt: fresh_attempt_id(&mut rng, std::time::Duration::from_secs(self.seed)),
             tombstone: false,
+            high_water: None,
             journal: Arc::new(NoJournal),
             rng,
         }
     }
 
     /// Publishes and waits for everything, courtesies included.
-    pub async fn publish(&mut self, file: &File, content: impl Into<Bytes>) -> Report {
-        let mut options = self.options(file);
-        options.shape = Some(file.shape);
+    pub(crate) async fn publish(&mut self, file: &File, content: impl Into<Bytes>) -> Report {
+        let options = self.options(file);
         let source = Source::Bytes(content.into());
         let mut publishing = self.client().publish(file.cap.clone(), source, options);
         let report = publishing.report().await.unwrap();
@@ -88,7 +89,7 @@ impl RealGrid {
     }
 }
 
-async fn serve(id: StoreId, store: Arc<MemoryStore>) -> (SocketAddr, RealServer) {
+async fn serve(store: Arc<MemoryStore>) -> (SocketAddr, RealServer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -97,18 +98,18 @@ async fn serve(id: StoreId, store: Arc<MemoryStore>) -> (SocketAddr, RealServer)
         let stopped = async { drop(stopped.await) };
         tarn_server::serve(served, ServerConfig::default(), listener, stopped).await.unwrap();
     });
-    (address, RealServer { store, id, stop: Some(stop), task })
+    (address, RealServer { store, stop: Some(stop), task })
 }
 
 /// A file whose window was drawn.
-pub struct File {
-    pub cap: WriteCap,
-    pub origin: Origin,
-    pub shape: Shape,
+pub(crate) struct File {
+    pub(crate) cap: WriteCap,
+    pub(crate) origin: Origin,
+    pub(crate) shape: Shape,
 }
 
 impl File {
-    pub fn new(grid: &mut RealGrid, shape: Shape) -> Self {
+    pub(crate) fn new(grid: &mut RealGrid, shape: Shape) -> Self {
         grid.seed += 1;
         let cap = WriteCap::generate(&mut ChaCha8Rng::seed_from_u64(grid.seed));
         let window: Window =
@@ -117,9 +118,7 @@ impl File {
     }
 }
 
-pub fn published(report: Report) -> Published {
-    match report.outcome {
-        Outcome::Published(published) => published,
-        _ => panic!("{report:#?}"),
-    }
+pub(crate) fn published(report: Report) -> Published {
+    let Outcome::Published(published) = report.outcome else { panic!("{report:#?}") };
+    published
 }

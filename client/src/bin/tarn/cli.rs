@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::{cap, cluster, forget, ls, server};
+use crate::{cap, cluster, forget, ls, publish, server};
 
 /// Mutable files on servers that nobody has to trust: encrypted and signed here, cut into shares of which a few
 /// bring the file back.
@@ -48,6 +48,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Publish(Box<publish::Args>),
     Ls(ls::Args),
     Cap(cap::Args),
     Forget(forget::Args),
@@ -62,8 +63,10 @@ impl Cli {
     }
 
     /// Does what was typed.
-    pub(crate) async fn run(&self, home: &Home) -> Result<(), CommandError> {
+    pub(crate) async fn run(self, home: &Home) -> Result<(), CommandError> {
+        let grid = self.global.grid.as_deref();
         match &self.command {
+            Command::Publish(args) => publish::run(args, grid, home).await,
             Command::Ls(args) => ls::run(args, home, UnixSeconds::now()),
             Command::Cap(args) => cap::run(args, home),
             Command::Forget(args) => forget::run(args, home),

@@ -19,6 +19,12 @@ impl UnixSeconds {
         Self(since.map_or(0, |duration| duration.as_secs()))
     }
 
+    /// The time since 1970 as finely as the clock has it.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+    pub(crate) fn since_epoch() -> std::time::Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// The number.
     pub(crate) const fn get(self) -> u64 {
         self.0

@@ -1,8 +1,6 @@
 //! The embedded default: ten storage servers inside this process, on loopback, for a machine where nobody
 //! configured anything. Their data belongs to one command at a time.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "publish, get and status use it"))]
-
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;

@@ -7,10 +7,18 @@ use std::path::Path;
 /// How the process ends, DESIGN §7.2. Clap's own errors are usage errors too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// It was done after all.
+    Done = 0,
     /// Anything that is none of the others; nothing was changed.
     Failed = 1,
     /// The command line, a configuration file or a name is wrong.
     Usage = 2,
+    /// Another writer came first; nothing was changed.
+    Conflict = 3,
+    /// Too few servers answered; nothing was changed.
+    Unavailable = 4,
+    /// A publish stopped half way.
+    Unsettled = 5,
 }
 
 /// Why the command ends without doing what it was asked.
@@ -25,6 +33,11 @@ impl CommandError {
     /// It could not be done.
     pub(crate) fn failed(sentence: impl fmt::Display) -> Self {
         Self { sentence: sentence.to_string(), hint: None, exit: Exit::Failed }
+    }
+
+    /// It ended otherwise than was asked.
+    pub(crate) const fn ended(sentence: String, exit: Exit) -> Self {
+        Self { sentence, hint: None, exit }
     }
 
     /// It was asked for in a way that cannot be meant.

@@ -1,7 +1,5 @@
 //! Finding the grid: the one named, else the user's, else the servers inside the process. Starts no server.
 
-#![expect(dead_code, reason = "publish, get and status use it")]
-
 use std::path::{Path, PathBuf};
 
 use tarn_client::grid::{Grid, GridError};

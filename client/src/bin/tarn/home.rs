@@ -55,7 +55,6 @@ impl Home {
     }
 
     /// The servers inside the process, when there is no grid.
-    #[cfg_attr(not(test), expect(dead_code, reason = "publish, get and status use it"))]
     pub(crate) fn embedded(&self) -> PathBuf {
         self.data.join("embedded")
     }

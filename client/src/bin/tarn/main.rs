@@ -18,6 +18,7 @@ mod output;
 mod publish;
 mod server;
 mod servers;
+mod session;
 mod status;
 mod table;
 mod target;
@@ -33,7 +34,7 @@ use crate::home::Home;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_tracing(cli.verbose());
-    match run(&cli) {
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::say(&error);
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), CommandError> {
+fn run(cli: Cli) -> Result<(), CommandError> {
     tarn_client::encode::cpu::check().map_err(CommandError::failed)?;
     let home = Home::locate(std::env::var_os(home::TARN_HOME).as_deref())?;
     let runtime = tokio::runtime::Runtime::new()

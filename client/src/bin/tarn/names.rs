@@ -1,15 +1,6 @@
 //! The names a user has given to files, with their caps, in a database that several commands may use at once.
 //! Knows nothing of servers: a file's row is written before the first message to any of them is sent.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "publish, get and status write what ls, cap and forget read"
-    )
-)]
-
 mod database;
 mod journal;
 mod name;
@@ -28,7 +19,8 @@ use crate::clock::UnixSeconds;
 pub(crate) use database::NamesError;
 pub(crate) use journal::JournalEntry;
 pub(crate) use name::{FileName, NameError, looks_like_cap};
-pub(crate) use record::{FileRecord, HighWater, NewFile};
+pub(crate) use record::{FileRecord, NewFile};
+pub(crate) use tarn_client::base::HighWater;
 
 /// The database of names.
 #[derive(Debug)]

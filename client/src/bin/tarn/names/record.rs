@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
+use tarn_client::base::HighWater;
 use tarn_client::caps::WriteCap;
 use tarn_proto::signing::SigningError;
-use tarn_proto::{SequenceNumber, Shape, StorageIndex, StoreId, VersionId, Window};
+use tarn_proto::{SequenceNumber, Shape, StorageIndex, StoreId, Window};
 use zeroize::Zeroizing;
 
 use super::FileName;
@@ -45,15 +46,6 @@ pub(crate) struct NewFile {
     pub(crate) window: Option<Window>,
     /// How its versions are coded.
     pub(crate) shape: Shape,
-}
-
-/// The newest version of a file that was ever seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HighWater {
-    /// Its place.
-    pub(crate) sequence_number: SequenceNumber,
-    /// Its id.
-    pub(crate) version: VersionId,
 }
 
 impl FileRecord {

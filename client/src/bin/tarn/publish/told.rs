@@ -1,0 +1,378 @@
+//! What a person, or a program, is told of a publish: a table, one JSON object, a sentence with its exit code.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tarn_client::base::Undecided;
+use tarn_client::grid::Grid;
+use tarn_client::publish::outcome::{During, Landed, Outcome, Published, Report, Trouble};
+use tarn_client::quorum::Placement;
+use tarn_proto::{ShareNumber, SignedHeader, StoreId};
+
+use super::file::File;
+use crate::error::{CommandError, Exit};
+use crate::output::{self, Size, Span};
+use crate::table::{Column, Table};
+
+/// A report, and what it is about.
+pub(super) struct Told<'a> {
+    pub(super) report: &'a Report,
+    pub(super) file: &'a File,
+    pub(super) bytes: u64,
+    pub(super) grid: &'a Grid,
+}
+
+impl Told<'_> {
+    /// Prints what a person needs: of a success where every share went, of anything else which server failed how.
+    pub(super) fn print(&self) -> Result<(), CommandError> {
+        if let Some(published) = self.report.outcome.published() {
+            self.print_published(published)?;
+        }
+        self.say_troubles();
+        Ok(())
+    }
+
+    fn print_published(&self, published: &Published) -> Result<(), CommandError> {
+        let name =
+            self.file.name.as_ref().map_or_else(|| "the file".to_owned(), ToString::to_string);
+        let number = published.header.as_ref().map(|header| header.header().sequence_number);
+        let number = number.map_or_else(String::new, |number| format!(" {number}"));
+        let repeated = if published.repeated { ", as an earlier try had done" } else { "" };
+        output::print(format_args!(
+            "published {name}, version{number}, {} in {}{repeated}",
+            Size(self.bytes),
+            Span(self.report.elapsed.into()),
+        ))?;
+        output::print(format_args!("version   {}", published.version))?;
+        output::print(format_args!("read cap  {}", self.file.cap.read_cap().to_text().as_str()))?;
+        let mut table =
+            Table::new(&[Column::Text("SERVER"), Column::Text("ADDRESS"), Column::Text("SHARES")]);
+        for (store, shares) in &published.placement {
+            table.row([short(*store), self.address(*store), list(shares)]);
+        }
+        output::print(table)?;
+        if !published.missing.is_empty() {
+            output::say(format_args!(
+                "missing   shares {}; the file is durable without them",
+                list(&published.missing)
+            ));
+        }
+        Ok(())
+    }
+
+    fn say_troubles(&self) {
+        for (store, trouble) in &self.report.troubles {
+            output::say(format_args!(
+                "  {} at {}: {} (while {}, after {})",
+                short(*store),
+                self.address(*store),
+                trouble.failure,
+                doing(trouble.during),
+                trouble.at,
+            ));
+        }
+    }
+
+    /// The one JSON object of `--json`.
+    pub(super) fn json(&self) -> Value {
+        let outcome = &self.report.outcome;
+        let header = header_of(outcome);
+        let id = match outcome.published() {
+            Some(published) => Some(published.version),
+            None => header.map(SignedHeader::version),
+        };
+        let base = header.and_then(|header| header.header().predecessor);
+        json!({
+            "outcome": name(outcome),
+            "name": self.file.name.as_ref().map(|name| name.as_str()),
+            "read_cap": self.file.cap.read_cap().to_text().as_str(),
+            "version": id.map(|id| json!({
+                "seqnum": header.map(|header| header.header().sequence_number.get()),
+                "id": id.to_string(),
+            })),
+            "base": base.map(|base| base.to_string()),
+            "bytes": self.bytes,
+            "seconds": std::time::Duration::from(self.report.elapsed).as_secs_f64(),
+            "shares": shares_json(outcome),
+            "servers": self.servers_json(),
+            "error": self.sentence(),
+        })
+    }
+
+    fn servers_json(&self) -> Vec<Value> {
+        let placed = self.report.outcome.published().map(|published| &published.placement);
+        let mut servers: BTreeMap<StoreId, Option<&Trouble>> =
+            placed.into_iter().flat_map(BTreeMap::keys).map(|store| (*store, None)).collect();
+        servers.extend(self.report.troubles.iter().map(|(store, trouble)| (*store, Some(trouble))));
+        let server = |(store, trouble): (&StoreId, &Option<&Trouble>)| {
+            json!({
+                "server": store.to_string(),
+                "address": self.grid.find(*store).map(|server| server.address.to_string()),
+                "phase": trouble.map_or("done", |trouble| phase(trouble.during)),
+                "error": trouble.map(|trouble| trouble.failure.to_string()),
+                "elapsed": trouble.map(|t| std::time::Duration::from(t.at).as_secs_f64()),
+            })
+        };
+        servers.iter().map(server).collect()
+    }
+
+    /// The error that ends the command, unless it published.
+    pub(super) fn ended(&self) -> Result<(), CommandError> {
+        let Some(sentence) = self.sentence() else { return Ok(()) };
+        let error = CommandError::ended(sentence, exit(&self.report.outcome));
+        Err(match hint(&self.report.outcome) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    }
+
+    /// What went wrong; none when nothing did.
+    fn sentence(&self) -> Option<String> {
+        Some(match &self.report.outcome {
+            Outcome::Published(_) => return None,
+            Outcome::UncoordinatedWrite { theirs } => {
+                format!(
+                    "another writer published {} meanwhile; nothing was changed",
+                    version(theirs.as_ref())
+                )
+            }
+            Outcome::Stale { now } => {
+                format!("the newest version is {}; nothing was changed", version(now.as_ref()))
+            }
+            Outcome::Contended => format!(
+                "others kept publishing this file, through {} tries; nothing was changed",
+                self.report.rounds
+            ),
+            Outcome::NotEnoughServers(shortfall) => format!(
+                "only {} of the file's {} servers can be used and {} are needed; nothing was changed",
+                shortfall.usable, shortfall.window, shortfall.quorum
+            ),
+            Outcome::Undecided(undecided) => {
+                format!("{}; nothing was changed", self.undecided(undecided))
+            }
+            Outcome::Partial(landed) => {
+                format!(
+                    "{} and cannot be completed: it may or may not be built on",
+                    self.landed(landed)
+                )
+            }
+            Outcome::Unknown(landed) => {
+                format!(
+                    "{}, then the servers stopped answering: it may be published or not",
+                    self.landed(landed)
+                )
+            }
+            Outcome::Cancelled => "called off; nothing was changed".to_owned(),
+            Outcome::SourceChanged => {
+                "the input changed while it was read; nothing was changed on the servers".to_owned()
+            }
+            Outcome::Failed { cause } => format!("{cause}; nothing was changed"),
+        })
+    }
+
+    fn undecided(&self, undecided: &Undecided) -> String {
+        let needed = undecided.needed();
+        let named: Vec<String> = needed.iter().map(|store| self.address(*store)).collect();
+        let needed = if named.is_empty() {
+            String::new()
+        } else {
+            format!("; any of these would help: {}", named.join(", "))
+        };
+        match undecided {
+            Undecided::NoMajority { .. } => {
+                format!("too few of the file's servers answered to tell its newest version{needed}")
+            }
+            Undecided::InDoubt { newest, .. } => {
+                format!("it cannot be told whether {} was published{needed}", version(Some(newest)))
+            }
+            Undecided::BelowHighWater { seen, .. } => format!(
+                "the newest version these servers know is older than version {} ({}), which was seen here before{needed}",
+                seen.sequence_number, seen.version
+            ),
+            Undecided::Windows => {
+                "the file's headers name different sets of servers, and none names both".to_owned()
+            }
+            Undecided::NoHeader { .. } => {
+                "no server that answered knows this file: is this the right grid?".to_owned()
+            }
+        }
+    }
+
+    fn landed(&self, landed: &Landed) -> String {
+        let version = version(Some(&landed.header));
+        let unknown = match landed.unknown.len() {
+            0 => String::new(),
+            count => format!(" and perhaps on {count} more"),
+        };
+        format!("{version} is on {} servers{unknown}", landed.accepted.len())
+    }
+
+    fn address(&self, store: StoreId) -> String {
+        let listed = self.grid.find(store);
+        listed.map_or_else(|| "no known address".to_owned(), |server| server.address.to_string())
+    }
+}
+
+fn shares_json(outcome: &Outcome) -> Vec<Value> {
+    let on = |placement: &Placement, state: &str| {
+        let pairs = placement.iter().flat_map(|(store, shares)| {
+            shares.iter().map(move |share| (*share, store.to_string()))
+        });
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort();
+        let share = |(share, server): (ShareNumber, String)| json!({ "share": share.get(), "server": server, "state": state });
+        pairs.into_iter().map(share).collect::<Vec<Value>>()
+    };
+    match outcome {
+        Outcome::Published(published) => {
+            let mut shares = on(&published.placement, "placed");
+            shares.extend(
+                published.missing.iter().map(
+                    |share| json!({ "share": share.get(), "server": null, "state": "missing" }),
+                ),
+            );
+            shares
+        }
+        Outcome::Partial(landed) | Outcome::Unknown(landed) => {
+            let state = |stores: &std::collections::BTreeSet<StoreId>, state: &str| {
+                let share = |store: &StoreId| json!({ "share": null, "server": store.to_string(), "state": state });
+                stores.iter().map(share).collect::<Vec<_>>()
+            };
+            [state(&landed.accepted, "placed"), state(&landed.unknown, "unknown")].concat()
+        }
+        Outcome::UncoordinatedWrite { .. }
+        | Outcome::Stale { .. }
+        | Outcome::Contended
+        | Outcome::NotEnoughServers(_)
+        | Outcome::Undecided(_)
+        | Outcome::Cancelled
+        | Outcome::SourceChanged
+        | Outcome::Failed { .. } => Vec::new(),
+    }
+}
+
+fn header_of(outcome: &Outcome) -> Option<&SignedHeader> {
+    match outcome {
+        Outcome::Published(published) => published.header.as_ref(),
+        Outcome::UncoordinatedWrite { theirs: header } | Outcome::Stale { now: header } => {
+            header.as_ref()
+        }
+        Outcome::Partial(landed) | Outcome::Unknown(landed) => Some(&landed.header),
+        Outcome::Contended
+        | Outcome::NotEnoughServers(_)
+        | Outcome::Undecided(_)
+        | Outcome::Cancelled
+        | Outcome::SourceChanged
+        | Outcome::Failed { .. } => None,
+    }
+}
+
+const fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Published(_) => "published",
+        Outcome::UncoordinatedWrite { .. } => "uncoordinated_write",
+        Outcome::Stale { .. } => "stale",
+        Outcome::Contended => "contended",
+        Outcome::NotEnoughServers(_) => "not_enough_servers",
+        Outcome::Undecided(_) => "undecided",
+        Outcome::Partial(_) => "partial",
+        Outcome::Unknown(_) => "unknown",
+        Outcome::Cancelled => "cancelled",
+        Outcome::SourceChanged => "source_changed",
+        Outcome::Failed { .. } => "failed",
+    }
+}
+
+const fn exit(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Published(_) => Exit::Done,
+        Outcome::UncoordinatedWrite { .. } | Outcome::Stale { .. } | Outcome::Contended => {
+            Exit::Conflict
+        }
+        Outcome::NotEnoughServers(_) | Outcome::Undecided(_) => Exit::Unavailable,
+        Outcome::Partial(_) | Outcome::Unknown(_) => Exit::Unsettled,
+        Outcome::Cancelled | Outcome::SourceChanged | Outcome::Failed { .. } => Exit::Failed,
+    }
+}
+
+const fn hint(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::UncoordinatedWrite { .. } | Outcome::Stale { .. } => {
+            Some("read the newest version, then publish again on top of it with --if-version")
+        }
+        Outcome::Contended => Some("try again, or agree on who writes"),
+        Outcome::NotEnoughServers(_) | Outcome::Undecided(_) => {
+            Some("start the servers named above, then publish again")
+        }
+        Outcome::Partial(_) | Outcome::Unknown(_) => Some("publish again to settle it"),
+        Outcome::SourceChanged => Some("publish again when nobody writes to it"),
+        Outcome::Published(_) | Outcome::Cancelled | Outcome::Failed { .. } => None,
+    }
+}
+
+fn version(header: Option<&SignedHeader>) -> String {
+    match header {
+        None => "none".to_owned(),
+        Some(header) => {
+            format!("version {} ({})", header.header().sequence_number, header.version())
+        }
+    }
+}
+
+const fn doing(during: During) -> &'static str {
+    match during {
+        During::Map => "asking what it holds",
+        During::Prepare => "sending shares",
+        During::Commit => "committing",
+        During::Bring => "bringing shares",
+        During::Finalize => "leaving the certificate",
+    }
+}
+
+const fn phase(during: During) -> &'static str {
+    match during {
+        During::Map => "map",
+        During::Prepare => "prepare",
+        During::Commit => "commit",
+        During::Bring => "bring",
+        During::Finalize => "finalize",
+    }
+}
+
+fn short(store: StoreId) -> String {
+    store.to_string()[..8].to_owned()
+}
+
+/// Share numbers as people list them: `0, 3-5, 9`.
+fn list<'a>(shares: impl IntoIterator<Item = &'a ShareNumber>) -> String {
+    let mut runs: Vec<(u8, u8)> = Vec::new();
+    for number in shares.into_iter().map(|share| share.get()) {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            Some(_) | None => runs.push((number, number)),
+        }
+    }
+    let run = |(first, last): &(u8, u8)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}-{last}"),
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn share_numbers_are_listed_in_runs() {
+        let listed = |numbers: &[u8]| {
+            let shares: Vec<_> =
+                numbers.iter().map(|&number| ShareNumber::new(number).unwrap()).collect();
+            list(&shares)
+        };
+        assert_eq!(listed(&[]), "");
+        assert_eq!(listed(&[4]), "4");
+        assert_eq!(listed(&[0, 1, 3, 4, 5, 9]), "0, 1, 3-5, 9");
+    }
+}

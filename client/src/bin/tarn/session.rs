@@ -1,0 +1,56 @@
+//! What every command that talks to servers begins with: the grid found, the embedded servers started if there is
+//! none, a client connected. Ends with everything durable and stopped.
+
+use std::path::Path;
+
+use tarn_client::client::Client;
+use tarn_client::grid::Grid;
+
+use crate::embedded::Embedded;
+use crate::error::CommandError;
+use crate::grids::GridChoice;
+use crate::home::Home;
+use crate::names::InUse;
+
+/// A client and the grid it talks to.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The client.
+    pub(crate) client: Client,
+    grid: Grid,
+    label: String,
+    embedded: Option<Embedded>,
+}
+
+impl Session {
+    /// Finds the grid and connects to it.
+    pub(crate) async fn open(named: Option<&Path>, home: &Home) -> Result<Self, CommandError> {
+        let (grid, label, embedded) = match GridChoice::find(named, home)? {
+            GridChoice::File { path, grid } => (grid, path.display().to_string(), None),
+            GridChoice::Embedded => {
+                let embedded = Embedded::start(&home.embedded()).await?;
+                (embedded.grid().clone(), "embedded".to_owned(), Some(embedded))
+            }
+        };
+        let client = Client::connect(&grid).map_err(CommandError::usage)?;
+        Ok(Self { client, grid, label, embedded })
+    }
+
+    /// The grid, as the database of names wants it.
+    pub(crate) fn in_use(&self) -> InUse<'_> {
+        InUse { label: &self.label, grid: &self.grid }
+    }
+
+    /// The servers.
+    pub(crate) const fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Stops the embedded servers, if they were started.
+    pub(crate) async fn close(self) -> Result<(), CommandError> {
+        match self.embedded {
+            Some(embedded) => embedded.stop().await,
+            None => Ok(()),
+        }
+    }
+}
