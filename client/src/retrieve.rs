@@ -32,7 +32,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::{ConversationId, StoreId, VersionId};
 
-use crate::base::Origin;
+use crate::base::{HighWater, Origin};
 use crate::bring::Bring;
 use crate::caps::KEY_CHECK_LENGTH;
 use crate::fetch::{Fetch, RunId, Want};
@@ -54,7 +54,7 @@ mod read;
 
 use action::Action;
 use event::Event;
-use outcome::{During, Found, HighWater, Outcome, Report, Trouble};
+use outcome::{During, Found, Outcome, Report, Trouble};
 
 /// What is to be read.
 #[derive(Debug, Clone)]

@@ -124,7 +124,7 @@ async fn of_two_writers_on_one_base_at_most_one_is_published() {
             match report.outcome {
                 Outcome::Published(published) => winners.push(published.version),
                 Outcome::UncoordinatedWrite { .. } => {
-                    *told.entry("uncoordinated").or_default() += 1
+                    *told.entry("uncoordinated").or_default() += 1;
                 }
                 Outcome::Stale { .. } => *told.entry("stale").or_default() += 1,
                 Outcome::Contended => *told.entry("contended").or_default() += 1,

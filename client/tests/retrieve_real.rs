@@ -1,6 +1,5 @@
 //! Reads from real servers over real gRPC what real publishes left there.
 
-#[allow(clippy::unwrap_used, unreachable_pub, dead_code, reason = "shared by several tests")]
 mod real;
 
 use std::collections::BTreeSet;
@@ -11,12 +10,11 @@ use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use real::{File, RealGrid, published};
-use tarn_client::base::{Evidence, Origin};
+use tarn_client::base::{Evidence, HighWater, Origin};
 use tarn_client::client::Client;
 use tarn_client::encode::source::Source;
 use tarn_client::publish::outcome::Published;
 use tarn_client::regenerate::{BringFailure, Brought, bring_shares};
-use tarn_client::retrieve::outcome::HighWater;
 use tarn_client::retrieve::reading::{Reading, RetrieveError, RetrieveFailure, RetrieveRequest};
 use tarn_proto::{ConversationId, Refusal, Shape, ShareNumber};
 use tarn_server::manifest::Manifest;
@@ -30,7 +28,7 @@ fn content(length: usize) -> Bytes {
 }
 
 fn shape(k: u32, n: u32) -> Shape {
-    Shape::with_default_happy(k, n).unwrap()
+    Shape::with_default_happy(k, n).expect("a shape within the limits")
 }
 
 /// A request for all of the newest version, by somebody who was given a cap.
@@ -276,8 +274,8 @@ async fn shares_are_brought_once_and_then_held_already() {
     lost.store.tamper(si, |manifest| *manifest = Manifest::default());
     let client = grid.client();
     let mut sources = made.placement.clone();
-    let shares = sources.remove(&lost.id).unwrap();
-    let target = client.server(lost.id).unwrap();
+    let shares = sources.remove(&lost.store.id()).unwrap();
+    let target = client.server(lost.store.id()).unwrap();
     let bring = |conversation: u8, shares: BTreeSet<ShareNumber>| {
         let brought = Brought {
             header: made.header.clone().unwrap(),
@@ -310,7 +308,7 @@ async fn a_server_that_has_gone_on_refuses_what_is_brought() {
         server.store.tamper(si, |manifest| *manifest = before);
     }
     let client = grid.client();
-    let ahead = grid.servers[0].id;
+    let ahead = grid.servers[0].store.id();
     let brought = Brought {
         header: first.header.clone().unwrap(),
         certificate: None,

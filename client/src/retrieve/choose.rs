@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use tarn_proto::{SignedHeader, StoreId, VersionId, Window};
 
-use super::outcome::{Found, HighWater, Outcome, Shortfall, Unrecoverable};
+use super::outcome::{Found, Outcome, Shortfall, Unrecoverable};
 use super::{Phase, ROUNDS_UNANSWERED_MAX, Retrieve};
-use crate::base::{Base, Choice, Evidence, Origin, Seen, Undecided};
+use crate::base::{Base, Choice, Evidence, HighWater, Origin, Seen, Undecided};
 use crate::fetch::NotEnoughShares;
 
 impl Retrieve {
@@ -113,7 +113,9 @@ impl Retrieve {
                 },
                 None => Outcome::Undecided(undecided),
             },
-            Undecided::InDoubt { .. } | Undecided::Windows => Outcome::Undecided(undecided),
+            Undecided::InDoubt { .. } | Undecided::BelowHighWater { .. } | Undecided::Windows => {
+                Outcome::Undecided(undecided)
+            }
         };
         self.finish(outcome);
     }

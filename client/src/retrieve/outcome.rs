@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use tarn_proto::{SequenceNumber, SignedHeader, StoreId, VersionId};
+use tarn_proto::{SignedHeader, StoreId};
 
-use crate::base::Undecided;
+use crate::base::{HighWater, Undecided};
 use crate::fetch::NotEnoughShares;
 use crate::servermap::Failure;
 use crate::time::Millis;
@@ -111,27 +111,6 @@ pub struct Unrecoverable {
     pub header: SignedHeader,
     /// How many of its shares there are.
     pub shortage: NotEnoughShares,
-}
-
-/// The newest version of a file that somebody has seen. It never goes down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HighWater {
-    /// Its place.
-    pub sequence_number: SequenceNumber,
-    /// Its id.
-    pub version: VersionId,
-}
-
-impl HighWater {
-    /// The mark that this version makes.
-    pub fn of(header: &SignedHeader) -> Self {
-        Self { sequence_number: header.header().sequence_number, version: header.version() }
-    }
-
-    /// Whether somebody who has seen this may be given that version: it is the same, or above.
-    pub fn admits(&self, header: &SignedHeader) -> bool {
-        header.version() == self.version || header.header().sequence_number > self.sequence_number
-    }
 }
 
 /// What a majority lacks.

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::driver::{Driver, Outlet};
-use super::outcome::{Found, HighWater, Outcome, Report};
-use crate::base::Origin;
+use super::outcome::{Found, Outcome, Report};
+use crate::base::{HighWater, Origin};
 use crate::caps::ReadCap;
 use crate::fetch::driver::Clients;
 use crate::publish::Roster;

@@ -17,9 +17,9 @@ use tarn_proto::{
 
 use super::action::Action;
 use super::event::Event;
-use super::outcome::{HighWater, Outcome, Report};
+use super::outcome::{Outcome, Report};
 use super::{Request, Retrieve};
-use crate::base::Origin;
+use crate::base::{HighWater, Origin};
 use crate::fetch::{Run, RunFailure, RunId};
 use crate::publish::Roster;
 use crate::publish::action::{MessageId, Timer, Why};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tarn_proto::{SignedHeader, StoreId};
 
-use crate::base::Undecided;
+use crate::base::{HighWater, Undecided};
 use crate::fetch::NotEnoughShares;
-use crate::retrieve::outcome::{HighWater, Outcome, Report, Shortfall, Trouble};
+use crate::retrieve::outcome::{Outcome, Report, Shortfall, Trouble};
 
 /// Why nothing, or no more, was read, with what went wrong at each server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
