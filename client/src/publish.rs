@@ -22,7 +22,7 @@
 //!
 //! - P1: at most one write message is outstanding for one server, share and version;
 //! - P2: our own version, recognised by its attempt id, is never a surprise;
-//! - P4: an outcome that says "nothing was changed" is only given when every commit sent was refused;
+//! - P4: an outcome that says "nothing was changed" is only given when every commit and bring sent was refused;
 //! - P11: every publish ends in exactly one [`Action::Finish`].
 //!
 //! It knows nothing of bytes, keys, tokio or tonic. Time and randomness are arguments.
@@ -203,17 +203,24 @@ impl Publish {
             Event::Mapped { message, state } => match self.answered(message) {
                 Some(Outstanding { server, kind: Kind::Query }) => self.mapped(server, state),
                 Some(Outstanding { server, kind: Kind::Settle }) => self.settled(server, &state),
-                Some(_) | None => {}
+                Some(Outstanding { kind: Kind::Finalize, .. }) | None => {}
+                Some(other) => self.failed(other, out_of_turn()),
             },
             Event::Encoded { header } => self.encoded(header),
             Event::Progressed { message } => self.progressed(message),
             Event::Stalled { message, waited } => self.stalled(message, waited),
-            Event::Sealed { message, state, promise } => {
-                if let Some(server) = self.answered_as(message, Kind::Prepare) {
+            Event::Sealed { message, state, promise } => match self.answered(message) {
+                Some(Outstanding { server, kind: Kind::Prepare }) => {
                     self.sealed(server, state, promise);
                 }
-            }
-            Event::Extended { message } => drop(self.answered(message)),
+                Some(other) => self.failed(other, out_of_turn()),
+                None => {}
+            },
+            Event::Extended { message, promise } => match self.answered(message) {
+                Some(Outstanding { kind: Kind::Extend, .. }) => self.renew_in(promise),
+                Some(other) => self.failed(other, out_of_turn()),
+                None => {}
+            },
             Event::Refused { message, refusal, state } => match self.answered(message) {
                 Some(Outstanding { server, kind: Kind::Prepare }) => {
                     self.prepare_refused(server, refusal, state);
@@ -221,7 +228,7 @@ impl Publish {
                 Some(Outstanding { server, kind: Kind::Commit }) => {
                     self.commit_refused(server, refusal);
                 }
-                Some(message) => self.gave_nothing(message, Failure::Refused(refusal)),
+                Some(message) => self.failed(message, Failure::Refused(refusal)),
                 None => {}
             },
             Event::Journaled => self.journaled(),
@@ -229,19 +236,14 @@ impl Publish {
             Event::Written { message } => match self.answered(message) {
                 Some(Outstanding { server, kind: Kind::Commit }) => self.written(server),
                 Some(Outstanding { server, kind: Kind::Bring }) => self.brought(server),
-                Some(_) | None => {}
-            },
-            Event::Failed { message, failure } => match self.answered(message) {
-                Some(Outstanding { server, kind: Kind::Query }) => self.map_failed(server, failure),
-                Some(Outstanding { server, kind: Kind::Prepare }) => {
-                    self.prepare_failed(server, failure);
-                }
-                Some(Outstanding { server, kind: Kind::Commit }) => {
-                    self.commit_unanswered(server, failure);
-                }
-                Some(message) => self.gave_nothing(message, failure),
+                Some(other) => self.failed(other, out_of_turn()),
                 None => {}
             },
+            Event::Failed { message, failure } => {
+                if let Some(message) = self.answered(message) {
+                    self.failed(message, failure);
+                }
+            }
             Event::SourceFailed(failure) => self.source_failed(failure),
             Event::TimedOut { timer } => {
                 if self.timer.is_some_and(|(armed, _)| armed == timer) {
@@ -282,10 +284,6 @@ impl Publish {
         self.outstanding.remove(&message)
     }
 
-    fn answered_as(&mut self, message: MessageId, kind: Kind) -> Option<StoreId> {
-        self.answered(message).filter(|sent| sent.kind == kind).map(|sent| sent.server)
-    }
-
     /// Records a message as outstanding. Nothing is ever sent that was not recorded first.
     fn send(&mut self, server: StoreId, kind: Kind) -> MessageId {
         let message = MessageId(self.next_message);
@@ -303,15 +301,16 @@ impl Publish {
         ConversationId::new(self.rng.random())
     }
 
-    /// A failure of a message that nothing depends on any more, or that has a phase of its own.
-    fn gave_nothing(&mut self, message: Outstanding, failure: Failure) {
+    /// No answer came, or none that means anything.
+    fn failed(&mut self, message: Outstanding, failure: Failure) {
         match message.kind {
             Kind::Query => self.map_failed(message.server, failure),
+            Kind::Prepare => self.prepare_failed(message.server, failure),
+            Kind::Extend => self.promise_lost(message.server, failure),
+            Kind::Commit => self.commit_unanswered(message.server, failure),
             Kind::Settle => self.not_settled(message.server),
             Kind::Bring => self.bring_failed(message.server, failure),
-            Kind::Extend => self.promise_lost(message.server, failure),
             Kind::Finalize => self.trouble(message.server, During::Finalize, failure),
-            Kind::Prepare | Kind::Commit => {}
         }
     }
 
@@ -388,6 +387,11 @@ impl Publish {
     fn order(&self) -> &[StoreId] {
         &self.roster.0
     }
+}
+
+/// A server answered what it was not asked.
+fn out_of_turn() -> Failure {
+    Failure::Broken("it answered what it was not asked".to_owned())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tarn_proto::state::ConversationStatus;
-use tarn_proto::{Origin as Came, Refusal, SlotState, StoreId};
+use tarn_proto::{Origin as Came, Refusal, SignedHeader, SlotState, StoreId};
 
 use super::action::{Action, Why};
 use super::lane::{Lane, LaneState};
@@ -27,6 +27,10 @@ impl Publish {
         }
         if self.cancelled {
             return self.cancel();
+        }
+        // Promises may have been lost while the journal was written.
+        if !self.may_commit() {
+            return self.begin_anew();
         }
         let Some(header) = self.header.clone() else {
             return;
@@ -96,6 +100,7 @@ impl Publish {
 
     /// A server told how our conversation ended, or that it has not.
     pub(super) fn settled(&mut self, server: StoreId, state: &SlotState) {
+        let version = self.header.as_ref().map(SignedHeader::version);
         let Some(lane) = self.lanes.get_mut(&server) else {
             return;
         };
@@ -108,6 +113,11 @@ impl Publish {
             .any(|generation| generation.origin == Came::Committed(lane.conversation));
         if recorded {
             lane.state = LaneState::Accepted(sealed.clone());
+            return;
+        }
+        if state.history.iter().any(|entry| Some(entry.version) == version) {
+            // It was here, and newer certified versions have dropped it since: by whose commit is not known.
+            lane.state = LaneState::Unknown;
             return;
         }
         match state.conversation {
@@ -240,7 +250,10 @@ impl Publish {
             lanes.map(|(&store, _)| store).collect::<BTreeSet<StoreId>>()
         };
         let accepted = of(|lane| lane.accepted().is_some());
-        let unknown = of(|lane| matches!(lane.state, LaneState::Unknown));
+        let mut unknown = of(|lane| matches!(lane.state, LaneState::Unknown));
+        if let Some(earlier) = &self.landed {
+            unknown.extend(&earlier.unknown);
+        }
         if !accepted.is_empty() || !unknown.is_empty() {
             self.landed = Some(Landed { header, accepted, unknown });
         }

@@ -69,9 +69,8 @@ impl Publish {
     /// Chooses the base again, from what the servers that promised say and nothing else: a map is not a snapshot,
     /// but while promises hold nothing can change under this choice.
     fn decide(&mut self) {
-        match choose(&self.sealed_states(), &self.request.origin) {
-            Choice::Chosen { base, .. } if base.version() == self.base.version() => {}
-            Choice::Chosen { .. } | Choice::Undecided(_) => return self.begin_anew(),
+        if !self.may_commit() {
+            return self.begin_anew();
         }
         let Some(header) = self.header.clone() else {
             return;
@@ -83,12 +82,20 @@ impl Publish {
             .map(|(&store, _)| store)
             .collect();
         for server in unsealed {
-            self.release(server);
-            self.lanes.remove(&server);
+            self.let_go(server);
         }
         let placement = self.sealed_placement();
         self.phase = Phase::Journaling;
         self.actions.push(Action::Journal { header, placement });
+    }
+
+    /// Whether what is sealed is a quorum and leads to the base that the version was made on.
+    pub(super) fn may_commit(&self) -> bool {
+        let same = match choose(&self.sealed_states(), &self.request.origin) {
+            Choice::Chosen { base, .. } => base.version() == self.base.version(),
+            Choice::Undecided(_) => false,
+        };
+        same && self.sealed_are_quorum()
     }
 
     fn sealed_states(&self) -> BTreeMap<StoreId, SlotState> {
@@ -103,6 +110,14 @@ impl Publish {
 
     fn sealed_are_quorum(&self) -> bool {
         self.draft.as_ref().is_some_and(|draft| is_quorum(draft.terms(), &self.sealed_placement()))
+    }
+
+    /// A promise was given that holds for so long: it is renewed in time.
+    pub(super) fn renew_in(&mut self, promise: Millis) {
+        if let Phase::Preparing { renew_at, .. } = &mut self.phase {
+            let renew = self.now + Millis(promise.0 / 3);
+            *renew_at = Some(renew_at.map_or(renew, |earlier| earlier.min(renew)));
+        }
     }
 
     fn renew_promises(&mut self) {
@@ -128,7 +143,6 @@ impl Publish {
     /// A promise could not be renewed: the slot may be anybody's.
     pub(super) fn promise_lost(&mut self, server: StoreId, failure: Failure) {
         if self.lanes.get(&server).is_some_and(|lane| lane.sealed().is_some()) {
-            self.release(server);
             self.prepare_failed(server, failure);
         }
     }
@@ -188,13 +202,12 @@ impl Publish {
         late.into_iter().chain(renewal).min_by_key(|(at, _)| *at)
     }
 
-    /// Ends the conversation with this server.
-    pub(super) fn release(&mut self, server: StoreId) {
+    /// Ends the conversation with this server, if there is one.
+    pub(super) fn let_go(&mut self, server: StoreId) {
         self.outstanding.retain(|_, message| {
             message.server != server || !matches!(message.kind, Kind::Prepare | Kind::Extend)
         });
-        if let Some(lane) = self.lanes.get(&server) {
-            let conversation = lane.conversation;
+        if let Some(Lane { conversation, .. }) = self.lanes.remove(&server) {
             self.actions.push(Action::Release { server, conversation });
         }
     }
@@ -208,8 +221,7 @@ impl Publish {
             .map(|(&store, _)| store)
             .collect();
         for server in open {
-            self.release(server);
-            self.lanes.remove(&server);
+            self.let_go(server);
         }
     }
 }

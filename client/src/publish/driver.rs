@@ -139,7 +139,7 @@ impl Driver {
                     self.told = None;
                     return Some(Event::CancelRequested);
                 }
-                Some(_) = self.tasks.join_next() => {}
+                Some(ended) = self.tasks.join_next() => propagate_panic(ended),
             }
         }
     }
@@ -313,6 +313,14 @@ impl Context {
             Ok(state) => Event::Mapped { message, state },
             Err(failure) => Event::Failed { message, failure },
         });
+    }
+}
+
+/// A task that panicked will never tell its event: the whole publish must not wait for it. One that was aborted was
+/// released.
+fn propagate_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(Ok(panic)) = ended.map_err(tokio::task::JoinError::try_into_panic) {
+        std::panic::resume_unwind(panic);
     }
 }
 

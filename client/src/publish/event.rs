@@ -49,6 +49,8 @@ pub enum Event {
     Extended {
         /// The extend message.
         message: MessageId,
+        /// How long the promise holds from now.
+        promise: Millis,
     },
     /// A server refused, changing nothing.
     Refused {

@@ -87,9 +87,14 @@ impl Publish {
     }
 
     pub(super) fn bring_failed(&mut self, server: StoreId, failure: Failure) {
-        self.trouble(server, During::Bring, failure);
         if let Phase::Bringing { bring, .. } = &mut self.phase {
             bring.failed(server);
+            if let (Some(landed), false) =
+                (&mut self.landed, matches!(failure, Failure::Refused(_)))
+            {
+                landed.unknown.insert(server);
+            }
         }
+        self.trouble(server, During::Bring, failure);
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Lane {
     pub(super) retests: u8,
     /// When the server last gave a sign of life.
     pub(super) alive_at: Millis,
+    /// When it was last reported to hold up the encoding pass.
+    pub(super) blocked_at: Option<Millis>,
     pub(super) state: LaneState,
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tarn_proto::{Shape, SlotState, StoreId, VersionId};
+use tarn_proto::{Shape, SignedHeader, SlotState, StoreId, VersionId};
 
-use super::outcome::{During, Outcome, Published, Shortfall};
+use super::outcome::{During, Landed, Outcome, Published, Shortfall};
 use super::{Follows, Kind, Phase, Publish, ROUNDS_UNANSWERED_MAX};
 use crate::base::{Base, Choice, Evidence, Origin, Undecided};
 use crate::bring::Bring;
@@ -16,6 +16,8 @@ impl Publish {
     pub(super) fn map(&mut self) {
         self.rounds += 1;
         self.lanes.clear();
+        // What a server said to an earlier round says nothing of now.
+        self.outstanding.retain(|_, message| message.kind != Kind::Query);
         self.busy.clear();
         self.surprise = false;
         (self.draft, self.header) = (None, None);
@@ -127,6 +129,7 @@ impl Publish {
             && let Some(ours) = evidence.carried_by(header.version(), self.request.attempt)
         {
             let bring = Box::new(Bring::plan(header, &self.servermap, self.order()));
+            self.has_landed(evidence, header, ours);
             self.phase = Phase::Bringing { bring, ours };
             return;
         }
@@ -148,6 +151,16 @@ impl Publish {
         self.prepare(evidence);
     }
 
+    /// A version of ours is there, by an earlier try: whatever happens now, something was changed.
+    fn has_landed(&mut self, evidence: &Evidence, base: &SignedHeader, ours: VersionId) {
+        let seen = evidence.seen(ours);
+        self.landed.get_or_insert_with(|| Landed {
+            header: seen.map_or_else(|| base.clone(), |seen| seen.header.clone()),
+            accepted: seen.into_iter().flat_map(|seen| seen.holders.keys()).copied().collect(),
+            unknown: BTreeSet::new(),
+        });
+    }
+
     /// An earlier try of this submission is Published already.
     fn published_before(&mut self, evidence: &Evidence, version: VersionId) {
         let seen = evidence.seen(version);
@@ -161,7 +174,11 @@ impl Publish {
         });
     }
 
-    fn undecided(&mut self, undecided: Undecided) {
+    fn undecided(&mut self, mut undecided: Undecided) {
+        if let Undecided::NoHeader { silent } = &mut undecided {
+            // Whoever has a cap and no window needs anybody who did not answer.
+            silent.extend(self.servermap.failures.keys());
+        }
         let unanswered = matches!(undecided, Undecided::NoMajority { .. });
         let patience = if unanswered { ROUNDS_UNANSWERED_MAX } else { 2 * ROUNDS_UNANSWERED_MAX };
         if self.rounds < patience {
@@ -215,6 +232,9 @@ impl Publish {
     }
 
     pub(super) fn maintain_bringing(&mut self) {
+        if self.cancelled {
+            return self.cancel();
+        }
         let Phase::Bringing { bring, ours } = &mut self.phase else {
             return;
         };
@@ -233,12 +253,7 @@ impl Publish {
         self.send_bring(&bring, sending);
     }
 
-    fn brought_to_quorum(
-        &mut self,
-        base: &tarn_proto::SignedHeader,
-        ours: VersionId,
-        placement: Placement,
-    ) {
+    fn brought_to_quorum(&mut self, base: &SignedHeader, ours: VersionId, placement: Placement) {
         debug_assert!(is_quorum(base.header().into(), &placement));
         let is_base = base.version() == ours;
         self.landed = None;

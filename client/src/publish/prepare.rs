@@ -18,8 +18,12 @@ use crate::time::Millis;
 
 /// How often a server's tests are put right within one round.
 const RETESTS_MAX: u8 = 3;
-/// A server that alone blocks the encoding pass for so many floors is stalled.
+/// A server that blocks the encoding pass for so many floors, while others do not, is stalled.
 const STALL_FLOORS: u64 = 4;
+/// One that gives no sign of life for so many limits is stalled whatever the others do.
+const LIFELESS_LIMITS: u64 = 4;
+/// A report that a server blocks the pass holds for so long; they come several times a second.
+const BLOCKED_LATELY: Millis = Millis(500);
 
 impl Publish {
     /// Plans a version on the chosen base and sends it out.
@@ -107,6 +111,7 @@ impl Publish {
                     shares: shares.clone(),
                     retests: 0,
                     alive_at: self.now,
+                    blocked_at: None,
                     state: LaneState::Preparing { late: false },
                 },
             );
@@ -130,12 +135,20 @@ impl Publish {
     pub(super) fn encoded(&mut self, header: SignedHeader) {
         // A pass of an earlier round may end only now. Its header counts if it is the very one this round makes.
         let expected = self.draft.as_ref().is_some_and(|draft| draft.is_of(header.header()));
-        if let Phase::Preparing { encoded, .. } = &mut self.phase
-            && encoded.is_none()
-            && expected
-        {
-            *encoded = Some(self.now);
-            self.header = Some(header);
+        let Phase::Preparing { encoded, .. } = &mut self.phase else { return };
+        if !expected {
+            return;
+        }
+        match &self.header {
+            None => {
+                *encoded = Some(self.now);
+                self.header = Some(header);
+            }
+            // Shares that found a new home were encoded again, and came out otherwise.
+            Some(first) if first.version() != header.version() => {
+                self.source_failed(SourceFailure::Changed);
+            }
+            Some(_) => {}
         }
     }
 
@@ -147,27 +160,36 @@ impl Publish {
         }
     }
 
-    /// Everybody waits for this server, so it is slow by comparison whatever the clock says.
+    /// A server holds up the encoding pass. If a quorum does not, it is slow by comparison, whatever the clock says,
+    /// and is done without. If most do, it is the way to them that is slow, and only one that gives no sign of life
+    /// at all is.
     pub(super) fn stalled(&mut self, message: MessageId, waited: Millis) {
-        if waited < self.patience.floor.times(STALL_FLOORS) {
-            return;
-        }
-        if let Some(server) = self.answered_as(message, Kind::Prepare) {
-            self.release(server);
+        let now = self.now;
+        let sent = self.outstanding.get(&message).filter(|sent| sent.kind == Kind::Prepare);
+        let Some(server) = sent.map(|sent| sent.server) else { return };
+        let Some(lane) = self.lanes.get_mut(&server) else { return };
+        lane.blocked_at = Some(now);
+        let lifeless = now.since(lane.alive_at) >= self.patience.limit.times(LIFELESS_LIMITS);
+        let patient = waited < self.patience.floor.times(STALL_FLOORS);
+        if lifeless || !patient && self.others_flow() {
             self.prepare_failed(server, Failure::Late(waited));
         }
     }
 
+    /// Whether the lanes that do not hold up the pass would be a quorum.
+    fn others_flow(&self) -> bool {
+        let blocked =
+            |lane: &Lane| lane.blocked_at.is_some_and(|at| self.now.since(at) <= BLOCKED_LATELY);
+        let flowing = self.lanes.iter().filter(|(_, lane)| !blocked(lane));
+        let placement = flowing.map(|(&store, lane)| (store, lane.shares.clone())).collect();
+        self.draft.as_ref().is_some_and(|draft| is_quorum(draft.terms(), &placement))
+    }
+
     pub(super) fn sealed(&mut self, server: StoreId, state: SlotState, promise: Millis) {
-        let Some(lane) = self.lanes.get_mut(&server) else {
-            return;
-        };
+        let Some(lane) = self.lanes.get_mut(&server) else { return };
         lane.alive_at = self.now;
         lane.state = LaneState::Sealed(state);
-        if let Phase::Preparing { renew_at, .. } = &mut self.phase {
-            let renew = self.now + Millis(promise.0 / 3);
-            *renew_at = Some(renew_at.map_or(renew, |earlier| earlier.min(renew)));
-        }
+        self.renew_in(promise);
     }
 
     pub(super) fn prepare_refused(
@@ -185,7 +207,7 @@ impl Publish {
             Refusal::Busy { .. } => {
                 self.trouble(server, During::Prepare, Failure::Refused(refusal));
                 self.busy.insert(server);
-                self.lanes.remove(&server);
+                self.let_go(server);
             }
             Refusal::BaseMissing
             | Refusal::TooManyGenerations
@@ -224,7 +246,6 @@ impl Publish {
             return;
         };
         if lane.retests >= RETESTS_MAX {
-            self.release(server);
             return self.prepare_failed(server, Failure::Refused(Refusal::Conflict));
         }
         lane.retests += 1;
@@ -243,7 +264,7 @@ impl Publish {
     pub(super) fn prepare_failed(&mut self, server: StoreId, failure: Failure) {
         self.trouble(server, During::Prepare, failure);
         self.avoid.insert(server);
-        self.lanes.remove(&server);
+        self.let_go(server);
     }
 
     pub(super) fn source_failed(&mut self, failure: SourceFailure) {

@@ -5,6 +5,7 @@ mod conflicts;
 mod happy_path;
 mod lost_answers;
 mod outcomes;
+mod promises;
 mod servers_fail;
 mod tahoe_877;
 

@@ -67,7 +67,9 @@ impl World {
                     return dead(message);
                 }
                 match slot.extend(now, conversation) {
-                    Ok(_) => Some(Event::Extended { message }),
+                    Ok(promise) => {
+                        Some(Event::Extended { message, promise: Millis(promise.get()) })
+                    }
                     Err(refusal) => refused(message, refusal, slot),
                 }
             }

@@ -68,7 +68,13 @@ impl Encoding {
             let message = MessageId(u32::try_from(blocked.lane.0).unwrap_or(u32::MAX));
             context.tell(Event::Stalled { message, waited });
         };
-        match pass.run(lanes, report).await {
+        let encoded = tokio::select! {
+            biased;
+            encoded = pass.run(lanes, report) => encoded,
+            // Every lane was let go: the machine waits for nothing of this pass.
+            () = complete.closed() => return,
+        };
+        match encoded {
             Ok(table) => {
                 let header = draft.complete(table.root(), context.read_cap.key_check());
                 let header = SignedHeader::sign(&context.write_cap.signing_key(), header);

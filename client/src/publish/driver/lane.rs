@@ -181,7 +181,8 @@ impl Talk {
                 let more = bytes.saturating_sub(self.acknowledged);
                 self.acknowledged = bytes;
                 self.context.acknowledged.fetch_add(more, Ordering::Relaxed);
-                if let Some(&message) = self.expected.front() {
+                // Saying the same again is no sign of life.
+                if let Some(&message) = self.expected.front().filter(|_| more > 0) {
                     self.context.tell(Event::Progressed { message });
                 }
                 Goes::On
@@ -191,7 +192,9 @@ impl Talk {
                 state,
                 promise: Millis(promise_ms),
             }),
-            Ok(Answer::Extended { .. }) => self.answered(|message| Event::Extended { message }),
+            Ok(Answer::Extended { promise_ms }) => {
+                self.answered(|message| Event::Extended { message, promise: Millis(promise_ms) })
+            }
             Ok(Answer::Written { .. } | Answer::AlreadyHeld { .. }) => {
                 self.answered(|message| Event::Written { message })
             }

@@ -144,3 +144,40 @@ fn a_certified_successor_on_our_version_makes_ours_published() {
     let Outcome::Published(published) = outcome(&ended) else { panic!("{ended:?}") };
     assert_eq!((published.version, published.repeated), (ours.version(), true));
 }
+
+#[test]
+fn an_accepted_commit_whose_generation_was_dropped_since_is_not_taken_for_refused() {
+    let (mut story, ours, messages, _) = committing();
+    story.publish.request.follows = Follows::Nothing;
+    let theirs = story.version(2, 9, None);
+    let certificate = story.certified(&theirs);
+    for number in [1, 2] {
+        let refusal = Refusal::PromiseLost;
+        story.step(Event::Refused { message: messages[&number], refusal, state: None });
+    }
+    let asked = story.step(Event::Failed { message: messages[&0], failure: dead() });
+    let [Action::Query { message, .. }] = asked.as_slice() else { panic!("{asked:?}") };
+    let dropped = |number: u8| {
+        let mut state = holds(number, &[&theirs]);
+        state.certificates.push(certificate);
+        if number == 0 {
+            state.history = vec![tarn_proto::HistoryEntry {
+                attempt: ours.header().attempt,
+                version: ours.version(),
+                predecessor: None,
+                sequence_number: ours.header().sequence_number,
+            }];
+        }
+        state
+    };
+    let actions = story.step(Event::Mapped { message: *message, state: closed(dropped(0)) });
+    let report = story.until_it_ends(actions, |number| Some(dropped(number)));
+    assert!(!report.outcome.nothing_changed(), "{:?}", report.outcome);
+}
+
+#[test]
+fn a_commit_answered_with_something_else_is_asked_after() {
+    let (mut story, _, messages, _) = committing();
+    let asked = story.step(Event::Extended { message: messages[&2], promise: Millis(9) });
+    assert!(matches!(asked.as_slice(), [Action::Query { conversation: Some(_), .. }]), "{asked:?}");
+}

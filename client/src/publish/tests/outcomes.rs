@@ -91,9 +91,53 @@ fn answers_to_messages_that_were_given_up_are_ignored() {
         Event::Sealed { message, state: empty(0), promise: Millis(1) },
         Event::Written { message },
         Event::Failed { message, failure: dead() },
-        Event::Extended { message },
+        Event::Extended { message, promise: Millis(1) },
         Event::Progressed { message },
     ] {
         assert_eq!(story.step(event), []);
     }
+}
+
+fn brings(actions: &[Action]) -> BTreeMap<u8, MessageId> {
+    let bring = |action: &Action| match action {
+        Action::Bring { message, server, .. } => Some((server.as_bytes()[0], *message)),
+        _ => None,
+    };
+    actions.iter().filter_map(bring).collect()
+}
+
+/// An earlier try of ours is on two of five stores, and is being brought to more.
+fn bringing() -> (Story, BTreeMap<u8, MessageId>) {
+    let mut story = Story::on(5);
+    let ours = story.version(1, 7, None);
+    let mut actions = story.mapped(|number| match number {
+        0 | 1 => Some(holds(number, &[&ours])),
+        2 => Some(empty(number)),
+        _ => None,
+    });
+    if brings(&actions).is_empty() {
+        actions = story.wait();
+    }
+    let sent = brings(&actions);
+    assert!(sent.contains_key(&2), "{actions:?}");
+    (story, sent)
+}
+
+#[test]
+fn a_bring_whose_answer_is_lost_never_ends_as_nothing_changed() {
+    let (mut story, sent) = bringing();
+    let mut last = Vec::new();
+    for &message in sent.values() {
+        last = story.step(Event::Failed { message, failure: dead() });
+    }
+    let report = story.until_it_ends(last, |_| None);
+    let Outcome::Unknown(landed) = report.outcome else { panic!("{report:?}") };
+    assert!(landed.unknown.contains(&store(2)), "{landed:?}");
+}
+
+#[test]
+fn cancelled_while_bringing_is_not_nothing_changed() {
+    let (mut story, _) = bringing();
+    let cancelled = story.step(Event::CancelRequested);
+    assert!(matches!(outcome(&cancelled), Outcome::Unknown(_)), "{cancelled:?}");
 }

@@ -18,7 +18,8 @@ fn a_dead_reference_in_the_middle_of_a_send_pass_sends_nothing_twice() {
     let outstanding: Vec<_> = story.publish.outstanding.keys().copied().collect();
     assert_eq!(outstanding, prepared.iter().map(|lane| lane.message).collect::<Vec<_>>());
     let next = story.step(Event::Failed { message: prepared[1].message, failure: dead() });
-    assert_eq!(next, [], "no other server stands by, and nobody is sent anything again");
+    let release = Action::Release { server: store(1), conversation: prepared[1].conversation };
+    assert_eq!(next, [release], "no other server stands by, and nobody is sent anything again");
 
     let (header, _) = story.encoded();
     assert_eq!(story.sealed(&prepared[0], empty(0)), []);
