@@ -9,12 +9,7 @@ use super::{Follows, Kind, Phase, Publish, ROUNDS_UNANSWERED_MAX};
 use crate::base::{Base, Choice, Evidence, Origin, Undecided};
 use crate::bring::Bring;
 use crate::quorum::{Placement, is_quorum};
-use crate::servermap::{Failure, Mapping};
-
-/// How many servers beyond the window are asked, in case shares strayed there.
-const STRAYS_ASKED: usize = 3;
-/// How many servers are asked by somebody who knows no window.
-const ASKED_WITHOUT_WINDOW: usize = 64;
+use crate::servermap::{Failure, Mapping, stores_to_ask};
 
 impl Publish {
     /// Begins a round.
@@ -34,15 +29,12 @@ impl Publish {
     }
 
     fn to_ask(&self) -> Vec<StoreId> {
-        let known: Vec<StoreId> = match (&self.request.origin, self.base.header()) {
-            (_, Some(base)) => base.header().window.stores().to_vec(),
-            (Origin::Creator(window), None) => window.stores().to_vec(),
-            (Origin::CapHolder, None) => {
-                return self.order().iter().copied().take(ASKED_WITHOUT_WINDOW).collect();
-            }
+        let window = match (&self.request.origin, self.base.header()) {
+            (_, Some(base)) => Some(&base.header().window),
+            (Origin::Creator(window), None) => Some(window),
+            (Origin::CapHolder, None) => None,
         };
-        let beyond = self.order().iter().filter(|store| !known.contains(store));
-        known.iter().chain(beyond.take(STRAYS_ASKED)).copied().collect()
+        stores_to_ask(window, self.order())
     }
 
     pub(super) fn mapped(&mut self, server: StoreId, state: SlotState) {

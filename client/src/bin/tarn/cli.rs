@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::{cap, cluster, forget, ls, publish, server};
+use crate::{cap, cluster, forget, get, ls, publish, server, status};
 
 /// Mutable files on servers that nobody has to trust: encrypted and signed here, cut into shares of which a few
 /// bring the file back.
@@ -49,6 +49,8 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Publish(Box<publish::Args>),
+    Get(get::Args),
+    Status(status::Args),
     Ls(ls::Args),
     Cap(cap::Args),
     Forget(forget::Args),
@@ -67,6 +69,8 @@ impl Cli {
         let grid = self.global.grid.as_deref();
         match &self.command {
             Command::Publish(args) => publish::run(args, grid, home).await,
+            Command::Get(args) => get::run(args, grid, home).await,
+            Command::Status(args) => status::run(args, grid, home).await,
             Command::Ls(args) => ls::run(args, home, UnixSeconds::now()),
             Command::Cap(args) => cap::run(args, home),
             Command::Forget(args) => forget::run(args, home),

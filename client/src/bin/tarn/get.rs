@@ -1,8 +1,28 @@
-//! `tarn get`: what can be typed. A version of a file, or a part of it, comes back.
+//! `tarn get`: a version of a file, or a part of it, comes back. Which version that is, the library decides.
 
-use std::path::PathBuf;
+mod failed;
+mod output_file;
 
-use crate::target::TargetText;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tarn_client::base::{HighWater, Origin};
+use tarn_client::caps::{Cap, ReadCap};
+use tarn_client::retrieve::outcome::Found;
+use tarn_client::retrieve::reading::{Reading, RetrieveRequest};
+use tarn_proto::SignedHeader;
+use tokio::io::AsyncWriteExt;
+
+use self::failed::failed;
+use self::output_file::OutputFile;
+use crate::error::CommandError;
+use crate::home::Home;
+use crate::names::{FileName, Names};
+use crate::output;
+use crate::session::Session;
+use crate::target::{Target, TargetText};
 
 /// Reads a file back: decrypted and verified here, from any servers that hold enough of it.
 #[derive(Debug, clap::Args)]
@@ -24,9 +44,163 @@ pub(crate) struct Args {
     /// Fail where it cannot be told that there is no newer version, instead of warning.
     #[arg(long)]
     strict: bool,
+    /// Take an older version than one that was seen before, if that is all there is.
+    #[arg(long)]
+    allow_rollback: bool,
     /// Describe the version in one JSON object; needs --output.
     #[arg(long, requires = "output")]
     json: bool,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result<(), CommandError> {
+    let mut names = Names::open(home.data())?;
+    let file = File::find(args, &names)?;
+    let session = Session::open(grid, home).await?;
+    let got = get(args, &file, &session, &mut names).await;
+    let closed = session.close().await;
+    got.and(closed)
+}
+
+/// The file to read.
+struct File {
+    name: Option<FileName>,
+    cap: ReadCap,
+    origin: Origin,
+    high_water: Option<HighWater>,
+}
+
+impl File {
+    fn find(args: &Args, names: &Names) -> Result<Self, CommandError> {
+        match args.file.parse()? {
+            Target::Name(name) => {
+                let record = names.find(&name)?;
+                Ok(Self {
+                    name: Some(record.name),
+                    cap: record.cap.read_cap(),
+                    origin: record.window.map_or(Origin::CapHolder, Origin::Creator),
+                    high_water: record.high_water,
+                })
+            }
+            Target::Cap(cap) => {
+                let cap = read_cap(&cap)?;
+                let high_water = names.high_water(cap.verify_cap().storage_index())?;
+                Ok(Self { name: None, cap, origin: Origin::CapHolder, high_water })
+            }
+        }
+    }
+}
+
+fn read_cap(cap: &Cap) -> Result<ReadCap, CommandError> {
+    cap.read_cap().ok_or_else(|| {
+        CommandError::usage("reading takes a read or write cap, and this one only allows to verify")
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command is the edge: the time is only shown")]
+async fn get(
+    args: &Args,
+    file: &File,
+    session: &Session,
+    names: &mut Names,
+) -> Result<(), CommandError> {
+    let began = Instant::now();
+    let request = RetrieveRequest {
+        cap: file.cap.clone(),
+        origin: file.origin.clone(),
+        version: None,
+        range: args.range.map(|range| range.start..range.end.unwrap_or(u64::MAX)),
+        strict: args.strict,
+        allow_rollback: args.allow_rollback,
+        high_water: file.high_water,
+    };
+    let tell = |error| failed(&error, session.grid(), args.json);
+    let mut reading = session.client.retrieve(request, rand::make_rng()).await.map_err(tell)?;
+    let found = reading.found().clone();
+    warn(&found);
+    match &args.output {
+        None => to_standard_output(&mut reading).await?,
+        Some(path) => {
+            let mut output = OutputFile::create(path)?;
+            while let Some(segment) = reading.next_segment().await.map_err(tell)? {
+                output.write(&segment)?;
+            }
+            output.finish()?;
+        }
+    }
+    if let Some(high_water) = found.high_water {
+        names.raise_high_water(file.cap.verify_cap().storage_index(), high_water)?;
+    }
+    if args.json {
+        output::print(described(file, &found, began.elapsed().as_secs_f64()))?;
+    }
+    Ok(())
+}
+
+async fn to_standard_output(reading: &mut Reading) -> Result<(), CommandError> {
+    let mut stdout = tokio::io::stdout();
+    loop {
+        let segment = match reading.next_segment().await {
+            Ok(Some(segment)) => segment,
+            Ok(None) => break,
+            Err(error) => {
+                return Err(CommandError::failed(format_args!(
+                    "{error}; what was written so far is good"
+                )));
+            }
+        };
+        match stdout.write_all(&segment).await {
+            // Whoever reads has what it wanted.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            written => written.map_err(|error| cannot_write(&error))?,
+        }
+    }
+    match stdout.flush().await {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(cannot_write(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn cannot_write(error: &std::io::Error) -> CommandError {
+    CommandError::failed(format_args!("cannot write to standard output: {error}"))
+}
+
+fn warn(found: &Found) {
+    if !found.confirmed {
+        output::say(format_args!(
+            "warning: version {} is unconfirmed: too few servers answered to be sure that it is the newest",
+            number(&found.header)
+        ));
+    }
+    for newer in &found.newer_unrecoverable {
+        output::say(format_args!(
+            "warning: a newer version {} was seen and cannot be read: {}",
+            number(&newer.header),
+            newer.shortage
+        ));
+    }
+}
+
+fn number(header: &SignedHeader) -> u64 {
+    header.header().sequence_number.get()
+}
+
+fn described(file: &File, found: &Found, seconds: f64) -> Value {
+    json!({
+        "outcome": "retrieved",
+        "name": file.name.as_ref().map(FileName::as_str),
+        "version": version_json(&found.header),
+        "confirmed": found.confirmed,
+        "bytes": found.range.end - found.range.start,
+        "seconds": seconds,
+        "newer_unrecoverable":
+            found.newer_unrecoverable.iter().map(|newer| version_json(&newer.header)).collect::<Vec<_>>(),
+        "error": null,
+    })
+}
+
+fn version_json(header: &SignedHeader) -> Value {
+    json!({ "seqnum": number(header), "id": header.version().to_string() })
 }
 
 /// A run of bytes of a file, or all from a byte on.

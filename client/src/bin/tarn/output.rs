@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use tarn_proto::{ShareNumber, StoreId};
+
 use crate::error::CommandError;
 
 /// Prints a result and ends the line. A reader that went away is no error: it has what it wanted.
@@ -68,6 +70,28 @@ impl fmt::Display for Span {
     }
 }
 
+/// The first digits of a store's id: enough for people to tell stores apart.
+pub(crate) fn short(store: StoreId) -> String {
+    store.to_string()[..8].to_owned()
+}
+
+/// Share numbers as people list them: `0, 3-5, 9`.
+pub(crate) fn list<'a>(shares: impl IntoIterator<Item = &'a ShareNumber>) -> String {
+    let mut runs: Vec<(u8, u8)> = Vec::new();
+    for number in shares.into_iter().map(|share| share.get()) {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            Some(_) | None => runs.push((number, number)),
+        }
+    }
+    let run = |(first, last): &(u8, u8)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}-{last}"),
+    };
+    runs.iter().map(run).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +124,17 @@ mod tests {
         ] {
             assert_eq!(Span(Duration::from_millis(milliseconds)).to_string(), text);
         }
+    }
+
+    #[test]
+    fn share_numbers_are_listed_in_runs() {
+        let listed = |numbers: &[u8]| {
+            let shares: Vec<_> =
+                numbers.iter().map(|&number| ShareNumber::new(number).unwrap()).collect();
+            list(&shares)
+        };
+        assert_eq!(listed(&[]), "");
+        assert_eq!(listed(&[4]), "4");
+        assert_eq!(listed(&[0, 1, 3, 4, 5, 9]), "0, 1, 3-5, 9");
     }
 }

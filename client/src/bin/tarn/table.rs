@@ -35,6 +35,17 @@ impl Table {
         Self(table)
     }
 
+    /// A table of words with these headings and no rows.
+    pub(crate) fn with_headings(headings: impl IntoIterator<Item = String>) -> Self {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(headings);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        Self(table)
+    }
+
     /// Adds a row: one cell for each column.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.0.add_row(cells.into_iter().map(|cell| printable(&cell)));

@@ -11,7 +11,7 @@ use tarn_proto::{ShareNumber, SignedHeader, StoreId};
 
 use super::file::File;
 use crate::error::{CommandError, Exit};
-use crate::output::{self, Size, Span};
+use crate::output::{self, Size, Span, list, short};
 use crate::table::{Column, Table};
 
 /// A report, and what it is about.
@@ -336,43 +336,5 @@ const fn phase(during: During) -> &'static str {
         During::Commit => "commit",
         During::Bring => "bring",
         During::Finalize => "finalize",
-    }
-}
-
-fn short(store: StoreId) -> String {
-    store.to_string()[..8].to_owned()
-}
-
-/// Share numbers as people list them: `0, 3-5, 9`.
-fn list<'a>(shares: impl IntoIterator<Item = &'a ShareNumber>) -> String {
-    let mut runs: Vec<(u8, u8)> = Vec::new();
-    for number in shares.into_iter().map(|share| share.get()) {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == number => *last = number,
-            Some(_) | None => runs.push((number, number)),
-        }
-    }
-    let run = |(first, last): &(u8, u8)| match last - first {
-        0 => first.to_string(),
-        1 => format!("{first}, {last}"),
-        _ => format!("{first}-{last}"),
-    };
-    runs.iter().map(run).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn share_numbers_are_listed_in_runs() {
-        let listed = |numbers: &[u8]| {
-            let shares: Vec<_> =
-                numbers.iter().map(|&number| ShareNumber::new(number).unwrap()).collect();
-            list(&shares)
-        };
-        assert_eq!(listed(&[]), "");
-        assert_eq!(listed(&[4]), "4");
-        assert_eq!(listed(&[0, 1, 3, 4, 5, 9]), "0, 1, 3-5, 9");
     }
 }
