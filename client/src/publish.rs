@@ -31,11 +31,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::{
-    AttemptId, ConversationId, Shape, SignedHeader, StorageIndex, StoreId, VersionId,
-};
+use tarn_proto::{ConversationId, SignedHeader, StoreId, VersionId};
 
-use crate::base::{Base, HighWater, Origin};
+use crate::base::Base;
 use crate::bring::Bring;
 use crate::servermap::{Failure, Mapping, Patience, ServerMap};
 use crate::time::Millis;
@@ -52,49 +50,16 @@ mod finish;
 mod lane;
 mod map;
 mod prepare;
+mod progress;
+mod request;
+
+pub use progress::{Progress, Step};
+pub use request::{Follows, Request, Roster};
 
 use action::{Action, Draft, MessageId, Timer, Why};
 use event::Event;
 use lane::Lane;
 use outcome::{During, Landed, Outcome, Report, Trouble};
-
-/// What is to be published, and after what.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The file.
-    pub storage_index: StorageIndex,
-    /// The submission: a version that carries it is ours.
-    pub attempt: AttemptId,
-    /// Whether the caller may begin from nothing, and in which window.
-    pub origin: Origin,
-    /// What the new version must follow.
-    pub follows: Follows,
-    /// k, happy and n; `None` keeps those of the base.
-    pub shape: Option<Shape>,
-    /// k, happy and n of a first version, when `shape` says nothing.
-    pub first_shape: Shape,
-    /// The newest version that the caller has ever seen: nothing older is built on.
-    pub high_water: Option<HighWater>,
-    /// Bytes of content.
-    pub length: u64,
-    /// Whether the file is to be deleted.
-    pub tombstone: bool,
-}
-
-/// What a new version must follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Follows {
-    /// Whatever is there.
-    Whatever,
-    /// This version and no other.
-    Version(VersionId),
-    /// Nothing: the file must not have any version yet.
-    Nothing,
-}
-
-/// Whom the machine may talk to, in the order in which this file prefers them.
-#[derive(Debug, Clone)]
-pub struct Roster(pub Vec<StoreId>);
 
 /// One publish, from its request to its report. See the module's documentation.
 #[derive(Debug, Clone)]
@@ -230,20 +195,6 @@ impl Publish {
     pub fn is_over(&self) -> bool {
         let courtesy = |sent: &Outstanding| matches!(sent.kind, Kind::Finalize | Kind::Bring);
         matches!(self.phase, Phase::Ended) && !self.outstanding.values().any(courtesy)
-    }
-
-    /// What it is doing, and whom it waits for.
-    pub fn progress(&self) -> Progress {
-        let awaited = self.outstanding.values().map(|message| message.server).collect();
-        let step = match &self.phase {
-            Phase::Idle | Phase::Mapping(_) => Step::Mapping,
-            Phase::BackingOff { .. } => Step::BackingOff,
-            Phase::Preparing { .. } | Phase::Journaling => Step::Preparing,
-            Phase::Committing { .. } => Step::Committing,
-            Phase::Bringing { .. } => Step::Bringing,
-            Phase::Ended => Step::Ended,
-        };
-        Progress { step, awaited, round: self.rounds }
     }
 
     fn handle(&mut self, event: Event) {
@@ -433,38 +384,10 @@ impl Publish {
         }));
     }
 
-    /// The servers of `placement` that the draft's windows name.
+    /// Whom it may talk to, those that the file prefers first.
     fn order(&self) -> &[StoreId] {
         &self.roster.0
     }
-}
-
-/// What a publish is doing, for whoever watches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// What.
-    pub step: Step,
-    /// Who has not answered yet.
-    pub awaited: BTreeSet<StoreId>,
-    /// Which round it is in, from 1.
-    pub round: u32,
-}
-
-/// A publish's phase, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Learning what is there.
-    Mapping,
-    /// Giving way to another writer.
-    BackingOff,
-    /// Sending shares; nothing is visible yet.
-    Preparing,
-    /// Making the version visible.
-    Committing,
-    /// Bringing an earlier try of ours to a quorum.
-    Bringing,
-    /// Done, but for courtesies.
-    Ended,
 }
 
 #[cfg(test)]

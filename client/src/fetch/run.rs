@@ -33,12 +33,12 @@ pub struct Run {
 /// What is to be done for a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Want {
-    /// Read these blocks. Each is reported by [`Fetch::arrived`]; or else the run by [`Fetch::failed`].
+    /// Read these blocks. Each is reported by `Fetch::arrived`; or else the run by `Fetch::failed`.
     Read(Run),
     /// Stop reading this run: nothing of it is needed any more.
     Abandon(RunId),
     /// k blocks of this segment have arrived, and it is the next one: hand it to the consumer, and report
-    /// [`Fetch::consumed`] when there is room for another.
+    /// `Fetch::consumed` when there is room for another.
     Deliver {
         /// The segment.
         segment: u32,

@@ -1,5 +1,5 @@
 //! A publish as its caller sees it: what it needs, the handle to it while it runs, and the journal it writes. What
-//! happens in between is the [`driver`](super::driver)'s, and what is decided is the machine's.
+//! happens in between is the driver's, and what is decided is the machine's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

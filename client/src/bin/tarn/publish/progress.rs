@@ -17,12 +17,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// Shows a publish's status until its sender is gone. Never returns before.
 pub(crate) async fn show(mut status: watch::Receiver<Status>, grid: &Grid) {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bytes:>10} of {total_bytes:<10} {bar:24} {msg}");
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
+    set_style(&bar, "{wide_msg}");
+    let mut is_sending = false;
     loop {
         let now = status.borrow_and_update().clone();
+        if now.total > 0 && !is_sending {
+            is_sending = true;
+            set_style(&bar, "{bytes:>10} of {total_bytes:<10} {bar:24} {wide_msg}");
+        }
         bar.set_length(now.total);
         bar.set_position(now.acknowledged);
         bar.set_message(message(&now, grid));
@@ -35,6 +37,12 @@ pub(crate) async fn show(mut status: watch::Receiver<Status>, grid: &Grid) {
         }
     }
     bar.finish_and_clear();
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
 }
 
 fn message(status: &Status, grid: &Grid) -> String {

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,21 +15,21 @@ use tarn_client::publish::outcome::Outcome;
 use tarn_client::publish::{Follows, Publish, Request, Roster};
 use tarn_client::servermap::{Failure, Patience};
 use tarn_client::time::Millis;
-use tarn_proto::signing::Statement;
 use tarn_proto::state::Tests;
-use tarn_proto::table::block_hash;
 use tarn_proto::{
-    AttemptId, Certificate, ConversationId, Refusal, Row, Shape, ShareNumber, SignedHeader,
-    StorageIndex, StoreId, Table, VerifyKey, VersionId, Window,
+    AttemptId, Certificate, ConversationId, Shape, ShareNumber, SignedHeader, StorageIndex,
+    StoreId, VerifyKey, VersionId, Window,
 };
-use tarn_server::manifest::{Content, Extent, Manifest};
-use tarn_server::slot::{
-    Change, Claim, Columns, HashedBlocks, HashedRows, Now, PreparedHeader, Slot, TableDigest,
-    Verdict, VerifiedWrite,
-};
+use tarn_server::manifest::Manifest;
+use tarn_server::slot::Slot;
+
+use crate::servers::{slot, table};
 
 const LENGTH: u64 = 8;
 const PROMISE: u64 = 30_000;
+
+mod checks;
+mod servers;
 
 #[test]
 fn no_interleaving_forks_or_loses_a_published_version() {
@@ -410,129 +409,6 @@ impl World {
             self.published.push(published.version);
         }
     }
-
-    /// One server's answer; none when the message belongs to a stream that is gone.
-    fn serve(&mut self, store: StoreId, ask: Ask) -> Option<Event> {
-        let now = Now { elapsed: tarn_server::slot::Millis::new(self.now), unix_seconds: self.now };
-        self.log.push(format!("{:>7} {store:?} <- {ask:?}", self.now).chars().take(240).collect());
-        let server = self.servers.get_mut(&store).unwrap();
-        let slot = &mut server.slot;
-        let refused = |message, refusal, slot: &Slot| {
-            Some(Event::Refused { message, refusal, state: Some(slot.state(now, None, None)) })
-        };
-        let dead = |message| {
-            let failure = Failure::Dead("the stream is gone".to_owned());
-            Some(Event::Failed { message, failure })
-        };
-        match ask {
-            Ask::Query { message, attempt, conversation } => {
-                let state = slot.state(now, Some(attempt), conversation);
-                Some(Event::Mapped { message, state })
-            }
-            Ask::Seal { message, conversation, shares, tests, header } => {
-                if server.gone.contains(&conversation) {
-                    return dead(message);
-                }
-                let _ = slot.open(conversation);
-                let prepare = Statement::Prepare { store, header: header.bytes() }.sign(&self.key);
-                let prepared = PreparedHeader::verify(
-                    store,
-                    header.verify_key(),
-                    header.bytes().clone(),
-                    &prepare,
-                )
-                .unwrap();
-                let claim = Claim { header: prepared, tests, discard: None };
-                match slot.seal(now, conversation, claim, write(&header, &shares)) {
-                    Ok(promise) => Some(Event::Sealed {
-                        message,
-                        state: slot.state(now, None, None),
-                        promise: Millis(promise.get()),
-                    }),
-                    Err(refusal) => refused(message, refusal, slot),
-                }
-            }
-            Ask::Extend { message, conversation } => {
-                if server.gone.contains(&conversation) {
-                    return dead(message);
-                }
-                match slot.extend(now, conversation) {
-                    Ok(_) => Some(Event::Extended { message }),
-                    Err(refusal) => refused(message, refusal, slot),
-                }
-            }
-            Ask::Commit { message, conversation, header } => {
-                if server.gone.contains(&conversation) {
-                    return dead(message);
-                }
-                let change = slot.commit(now, conversation, header.signature());
-                if change.is_ok() {
-                    self.committed.insert(header.version());
-                }
-                let answer = changed(slot, message, change, now);
-                slot.end(conversation);
-                Some(answer)
-            }
-            Ask::Bring { message, header, shares, certificate } => {
-                let change = slot.bring(now, header.clone(), write(&header, &shares), certificate);
-                Some(changed(slot, message, change, now))
-            }
-            Ask::Finalize { message, certificate } => {
-                let change = slot.finalize(certificate);
-                let answer = changed(slot, message, change, now);
-                let state = slot.state(now, None, None);
-                let recorded = matches!(answer, Event::Written { .. });
-                Some(if recorded { Event::Mapped { message, state } } else { answer })
-            }
-        }
-    }
-
-    fn check(&self) {
-        for (i, a) in self.published.iter().enumerate() {
-            for b in &self.published[i + 1..] {
-                let chain = self.descends(*a, *b) || self.descends(*b, *a);
-                assert!(chain, "seed {}: P5 fork of {a:?} and {b:?}\n{}", self.seed, self.tail());
-            }
-            let lives = self
-                .signed
-                .keys()
-                .any(|version| self.descends(*version, *a) && self.recoverable(*version));
-            assert!(lives, "seed {}: P3 lost {a:?}\n{}", self.seed, self.tail());
-        }
-        for server in self.servers.values() {
-            for generation in &server.slot.manifest().generations {
-                let attempt = generation.header.header().attempt;
-                let said = self.unchanged.contains(&attempt);
-                assert!(
-                    !said,
-                    "seed {}: P4 {attempt:?} changed something\n{}",
-                    self.seed,
-                    self.tail()
-                );
-            }
-        }
-    }
-
-    fn descends(&self, version: VersionId, ancestor: VersionId) -> bool {
-        let predecessor =
-            |id: &VersionId| self.signed.get(id).and_then(|header| header.header().predecessor);
-        std::iter::successors(Some(version), predecessor).any(|id| id == ancestor)
-    }
-
-    fn recoverable(&self, version: VersionId) -> bool {
-        let held: BTreeSet<ShareNumber> = self
-            .servers
-            .values()
-            .filter_map(|server| server.slot.manifest().generation(version))
-            .flat_map(|generation| generation.shares.keys().copied())
-            .collect();
-        held.len() >= usize::from(self.signed[&version].header().shape.k())
-    }
-
-    fn tail(&self) -> String {
-        let from = self.log.len().saturating_sub(120);
-        self.log[from..].join("\n")
-    }
 }
 
 impl Ask {
@@ -547,61 +423,6 @@ impl Ask {
             | Self::Extend { message, conversation } => (*message, Some(*conversation)),
         }
     }
-}
-
-fn changed(
-    slot: &mut Slot,
-    message: MessageId,
-    change: Result<Change, Refusal>,
-    now: Now,
-) -> Event {
-    match change {
-        Ok(Change::AlreadySo) => Event::Written { message },
-        Ok(Change::Becomes(manifest)) => {
-            slot.became(manifest);
-            Event::Written { message }
-        }
-        Err(refusal) => {
-            Event::Refused { message, refusal, state: Some(slot.state(now, None, None)) }
-        }
-    }
-}
-
-fn slot(store: StoreId, si: StorageIndex, manifest: Manifest) -> Slot {
-    Slot::new(store, si, tarn_server::slot::Millis::new(PROMISE), manifest)
-}
-
-/// The one block of this share in an attempt's version.
-fn block(shape: Shape, attempt: AttemptId, share: ShareNumber) -> Bytes {
-    let length = usize::try_from(LENGTH).unwrap().div_ceil(usize::from(shape.k()));
-    vec![attempt.as_bytes()[0] ^ share.get(); length].into()
-}
-
-fn table(shape: Shape, attempt: AttemptId) -> Table {
-    let hashes: Vec<_> = ShareNumber::all(shape.n())
-        .map(|share| block_hash(0, share, &block(shape, attempt, share)))
-        .collect();
-    Table::from_rows(shape.n(), [Row::new(&[0; 32], &hashes)])
-}
-
-/// These shares of a version, checked as a server checks them.
-fn write(header: &SignedHeader, shares: &BTreeSet<ShareNumber>) -> VerifiedWrite {
-    let (shape, attempt) = (header.header().shape, header.header().attempt);
-    let listed: Vec<ShareNumber> = shares.iter().copied().collect();
-    let table = table(shape, attempt);
-    let mut rows = TableDigest::default();
-    rows.append(HashedRows::hash(shape.n(), &listed, 0, table.bytes()).unwrap()).unwrap();
-    let mut columns = Columns::new(&listed);
-    let mut contents = BTreeMap::new();
-    for &share in shares {
-        let block = block(shape, attempt, share);
-        let size = header.header().geometry.block_size();
-        columns.append(HashedBlocks::hash(share, 0, size, &block)).unwrap();
-        contents.insert(share, Content(vec![Extent::Inline(block)]));
-    }
-    let verdict = Verdict::check(header.header(), header.version(), &rows, &columns).unwrap();
-    let table = Content(vec![Extent::Inline(table.bytes().clone())]);
-    VerifiedWrite::new(&verdict, table, contents).unwrap()
 }
 
 fn brief(event: &Event) -> String {

@@ -1,0 +1,154 @@
+//! The servers' side: the shipped slots, and versions as a server checks them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use tarn_client::publish::action::MessageId;
+use tarn_client::publish::event::Event;
+use tarn_client::servermap::Failure;
+use tarn_client::time::Millis;
+use tarn_proto::signing::Statement;
+use tarn_proto::table::block_hash;
+use tarn_proto::{
+    AttemptId, Refusal, Row, Shape, ShareNumber, SignedHeader, StorageIndex, StoreId, Table,
+};
+use tarn_server::manifest::{Content, Extent, Manifest};
+use tarn_server::slot::{
+    Change, Claim, Columns, HashedBlocks, HashedRows, Now, PreparedHeader, Slot, TableDigest,
+    Verdict, VerifiedWrite,
+};
+
+use crate::{Ask, LENGTH, PROMISE, World};
+
+impl World {
+    /// One server's answer; none when the message belongs to a stream that is gone.
+    pub(crate) fn serve(&mut self, store: StoreId, ask: Ask) -> Option<Event> {
+        let now = Now { elapsed: tarn_server::slot::Millis::new(self.now), unix_seconds: self.now };
+        self.log.push(format!("{:>7} {store:?} <- {ask:?}", self.now).chars().take(240).collect());
+        let server = self.servers.get_mut(&store).unwrap();
+        let slot = &mut server.slot;
+        let refused = |message, refusal, slot: &Slot| {
+            Some(Event::Refused { message, refusal, state: Some(slot.state(now, None, None)) })
+        };
+        let dead = |message| {
+            let failure = Failure::Dead("the stream is gone".to_owned());
+            Some(Event::Failed { message, failure })
+        };
+        match ask {
+            Ask::Query { message, attempt, conversation } => {
+                let state = slot.state(now, Some(attempt), conversation);
+                Some(Event::Mapped { message, state })
+            }
+            Ask::Seal { message, conversation, shares, tests, header } => {
+                if server.gone.contains(&conversation) {
+                    return dead(message);
+                }
+                let _ = slot.open(conversation);
+                let prepare = Statement::Prepare { store, header: header.bytes() }.sign(&self.key);
+                let prepared = PreparedHeader::verify(
+                    store,
+                    header.verify_key(),
+                    header.bytes().clone(),
+                    &prepare,
+                )
+                .unwrap();
+                let claim = Claim { header: prepared, tests, discard: None };
+                match slot.seal(now, conversation, claim, write(&header, &shares)) {
+                    Ok(promise) => Some(Event::Sealed {
+                        message,
+                        state: slot.state(now, None, None),
+                        promise: Millis(promise.get()),
+                    }),
+                    Err(refusal) => refused(message, refusal, slot),
+                }
+            }
+            Ask::Extend { message, conversation } => {
+                if server.gone.contains(&conversation) {
+                    return dead(message);
+                }
+                match slot.extend(now, conversation) {
+                    Ok(_) => Some(Event::Extended { message }),
+                    Err(refusal) => refused(message, refusal, slot),
+                }
+            }
+            Ask::Commit { message, conversation, header } => {
+                if server.gone.contains(&conversation) {
+                    return dead(message);
+                }
+                let change = slot.commit(now, conversation, header.signature());
+                if change.is_ok() {
+                    self.committed.insert(header.version());
+                }
+                let answer = changed(slot, message, change, now);
+                slot.end(conversation);
+                Some(answer)
+            }
+            Ask::Bring { message, header, shares, certificate } => {
+                let change = slot.bring(now, header.clone(), write(&header, &shares), certificate);
+                Some(changed(slot, message, change, now))
+            }
+            Ask::Finalize { message, certificate } => {
+                let change = slot.finalize(certificate);
+                let answer = changed(slot, message, change, now);
+                let state = slot.state(now, None, None);
+                let recorded = matches!(answer, Event::Written { .. });
+                Some(if recorded { Event::Mapped { message, state } } else { answer })
+            }
+        }
+    }
+}
+
+fn changed(
+    slot: &mut Slot,
+    message: MessageId,
+    change: Result<Change, Refusal>,
+    now: Now,
+) -> Event {
+    match change {
+        Ok(Change::AlreadySo) => Event::Written { message },
+        Ok(Change::Becomes(manifest)) => {
+            slot.became(manifest);
+            Event::Written { message }
+        }
+        Err(refusal) => {
+            Event::Refused { message, refusal, state: Some(slot.state(now, None, None)) }
+        }
+    }
+}
+
+pub(crate) fn slot(store: StoreId, si: StorageIndex, manifest: Manifest) -> Slot {
+    Slot::new(store, si, tarn_server::slot::Millis::new(PROMISE), manifest)
+}
+
+/// The one block of this share in an attempt's version.
+fn block(shape: Shape, attempt: AttemptId, share: ShareNumber) -> Bytes {
+    let length = usize::try_from(LENGTH).unwrap().div_ceil(usize::from(shape.k()));
+    vec![attempt.as_bytes()[0] ^ share.get(); length].into()
+}
+
+pub(crate) fn table(shape: Shape, attempt: AttemptId) -> Table {
+    let hashes: Vec<_> = ShareNumber::all(shape.n())
+        .map(|share| block_hash(0, share, &block(shape, attempt, share)))
+        .collect();
+    Table::from_rows(shape.n(), [Row::new(&[0; 32], &hashes)])
+}
+
+/// These shares of a version, checked as a server checks them.
+fn write(header: &SignedHeader, shares: &BTreeSet<ShareNumber>) -> VerifiedWrite {
+    let (shape, attempt) = (header.header().shape, header.header().attempt);
+    let listed: Vec<ShareNumber> = shares.iter().copied().collect();
+    let table = table(shape, attempt);
+    let mut rows = TableDigest::default();
+    rows.append(HashedRows::hash(shape.n(), &listed, 0, table.bytes()).unwrap()).unwrap();
+    let mut columns = Columns::new(&listed);
+    let mut contents = BTreeMap::new();
+    for &share in shares {
+        let block = block(shape, attempt, share);
+        let size = header.header().geometry.block_size();
+        columns.append(HashedBlocks::hash(share, 0, size, &block)).unwrap();
+        contents.insert(share, Content(vec![Extent::Inline(block)]));
+    }
+    let verdict = Verdict::check(header.header(), header.version(), &rows, &columns).unwrap();
+    let table = Content(vec![Extent::Inline(table.bytes().clone())]);
+    VerifiedWrite::new(&verdict, table, contents).unwrap()
+}
