@@ -12,10 +12,8 @@ pub fn tarn() -> &'static Path {
 
 fn build() -> escargot::CargoRun {
     let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let build = escargot::CargoBuild::new()
-        .manifest_path(workspace)
-        .package("tarn-client")
-        .bin("tarn");
+    let build =
+        escargot::CargoBuild::new().manifest_path(workspace).package("tarn-client").bin("tarn");
     let build = if cfg!(debug_assertions) { build } else { build.release() };
     build.run().unwrap_or_else(|error| panic!("the tarn command does not build: {error}"))
 }
