@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 use crate::binary;
 use crate::content::{Content, Fingerprint};
 use crate::running::Running;
@@ -86,6 +88,16 @@ impl Home {
     /// Reads a file by its name or cap; fails unless all of it came.
     pub fn get(&self, file: &str) -> Fingerprint {
         self.run(&["get", file]).ok().digest()
+    }
+
+    /// Reads a file by its name or cap and expects it confirmed; answers the version's id too.
+    pub fn get_version(&self, file: &str) -> (Fingerprint, String) {
+        let output = self.path("got");
+        let ran = self.run(&["get", file, "--json", "-o", &output.to_string_lossy()]).ok();
+        let json: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert_eq!(json["confirmed"], true, "{ran:?}");
+        let version = json["version"]["id"].as_str().unwrap().to_owned();
+        (Fingerprint::of(&std::fs::read(output).unwrap()), version)
     }
 }
 
