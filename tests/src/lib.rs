@@ -1,2 +1,20 @@
 //! Stories that cross tarn's crates: the real command, real server processes, real gRPC on loopback, real kill -9.
 //! The stories themselves are in `tests/`; here is what they share.
+//!
+//! A [`Home`] runs the command with folders of its own, a [`Cluster`] is ten or more server processes below one,
+//! [`Told`] is what `tarn publish --json` said. All of it is gone when it is dropped, also when a story fails.
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on must end")]
+
+pub mod binary;
+pub mod cluster;
+pub mod content;
+pub mod home;
+pub mod rounds;
+pub mod running;
+pub mod told;
+
+pub use cluster::Cluster;
+pub use content::Content;
+pub use home::{Home, Ran};
+pub use running::Running;
+pub use told::Told;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use tarn_client::caps::{Cap, CapError};
+use tarn_client::caps::{Cap, CapError, CapKind};
 use zeroize::Zeroizing;
 
 use crate::error::CommandError;
@@ -31,9 +31,23 @@ impl TargetText {
                 CommandError::usage(error).hint("copy the whole cap again")
             });
         }
+        if is_cap_but_for_its_prefix(&self.0) {
+            // Taken for a name it would be repeated in what is said of it, and all of the secret is in there.
+            return Err(CommandError::usage("this is a cap whose first letters are wrong")
+                .hint("copy the whole cap again"));
+        }
         let name = self.0.parse();
         name.map(Target::Name).map_err(|error: NameError| CommandError::usage(error))
     }
+}
+
+/// Whether this is a cap with letters wrong before and in its separator only.
+fn is_cap_but_for_its_prefix(text: &str) -> bool {
+    let kinds = [CapKind::Write, CapKind::Read, CapKind::Verify];
+    kinds.into_iter().map(|kind| kind.prefix()).any(|prefix| {
+        let Some(rest) = text.trim().get(prefix.len() + 1..) else { return false };
+        Zeroizing::new(format!("{prefix}1{}", rest.to_ascii_lowercase())).parse::<Cap>().is_ok()
+    })
 }
 
 impl From<String> for TargetText {
@@ -75,5 +89,18 @@ mod tests {
         assert_eq!(error.exit() as u8, 2);
         assert!(!error.to_string().contains(wrong));
         assert!(!format!("{:?}", TargetText::from(wrong.to_owned())).contains("tarnw1"));
+    }
+
+    #[test]
+    fn a_cap_with_a_mistyped_prefix_is_not_taken_for_a_name() {
+        let cap = WriteCap::from_secret(Zeroizing::new([7; 32])).to_text();
+        for place in 0..6 {
+            let mut wrong = cap.to_string();
+            wrong.replace_range(place..=place, "q");
+            let error = parse(&wrong).unwrap_err();
+            assert_eq!(error.exit() as u8, 2);
+            assert!(!error.to_string().contains(&wrong[6..]));
+        }
+        assert!(parse(&cap[6..]).is_ok(), "only a whole cap is told from a name");
     }
 }

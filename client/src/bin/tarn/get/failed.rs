@@ -1,6 +1,7 @@
 //! Why a file could not be read, in one sentence with what to do about it.
 
 use serde_json::json;
+use tarn_client::base::Undecided;
 use tarn_client::grid::Grid;
 use tarn_client::retrieve::outcome::{During, Trouble};
 use tarn_client::retrieve::reading::{RetrieveError, RetrieveFailure};
@@ -61,9 +62,15 @@ const fn judge(failure: &RetrieveFailure) -> (Exit, &'static str) {
         RetrieveFailure::NotEnoughShares { .. } | RetrieveFailure::NotEnoughServers { .. } => {
             (Exit::Unavailable, "start the servers named above, then try again")
         }
-        RetrieveFailure::Undecided(_) => {
-            (Exit::Unavailable, "start the servers that did not answer, then try again")
+        RetrieveFailure::Undecided(Undecided::NoHeader { .. }) => {
+            (Exit::Unavailable, "no server that answered knows this file: is this the right grid?")
         }
+        RetrieveFailure::Undecided(
+            Undecided::NoMajority { .. }
+            | Undecided::InDoubt { .. }
+            | Undecided::BelowHighWater { .. }
+            | Undecided::Windows,
+        ) => (Exit::Unavailable, "start the servers that did not answer, then try again"),
         RetrieveFailure::RolledBack { .. } => (
             Exit::Unavailable,
             "find out why the servers went back; --allow-rollback takes the older version",

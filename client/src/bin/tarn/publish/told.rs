@@ -182,6 +182,11 @@ impl Told<'_> {
             Undecided::NoMajority { .. } => {
                 format!("too few of the file's servers answered to tell its newest version{needed}")
             }
+            // Everybody answered: it is no answer that lacks, but shares.
+            Undecided::InDoubt { newest, silent } if silent.is_empty() => format!(
+                "{} may have been published, and too few good shares of it are left to build on",
+                version(Some(newest))
+            ),
             Undecided::InDoubt { newest, .. } => {
                 format!("it cannot be told whether {} was published{needed}", version(Some(newest)))
             }
@@ -295,12 +300,15 @@ const fn exit(outcome: &Outcome) -> Exit {
     }
 }
 
-const fn hint(outcome: &Outcome) -> Option<&'static str> {
+fn hint(outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::UncoordinatedWrite { .. } | Outcome::Stale { .. } => {
             Some("read the newest version, then publish again on top of it with --if-version")
         }
         Outcome::Contended => Some("try again, or agree on who writes"),
+        Outcome::Undecided(undecided) if undecided.needed().is_empty() => {
+            Some("bring back servers or disks that have it, then publish again")
+        }
         Outcome::NotEnoughServers(_) | Outcome::Undecided(_) => {
             Some("start the servers named above, then publish again")
         }

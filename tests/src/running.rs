@@ -1,0 +1,53 @@
+//! A command that runs: it can be killed at any moment, and is when the story ends first.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+use crate::home::Ran;
+
+/// A started command, with both outputs kept for later.
+#[derive(Debug)]
+pub struct Running {
+    child: Option<Child>,
+}
+
+impl Running {
+    /// Starts it with nothing on standard input.
+    pub fn start(mut command: Command) -> Self {
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// Starts it and writes these bytes to its standard input. A reader that went away early is no error here.
+    pub fn fed(mut command: Command, input: &[u8]) -> Self {
+        let mut running = Self::spawn(command.stdin(Stdio::piped()));
+        let stdin = running.child.as_mut().and_then(|child| child.stdin.take());
+        drop(stdin.unwrap().write_all(input));
+        running
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self { child: Some(child.unwrap()) }
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> Ran {
+        Ran::from(self.child.take().unwrap().wait_with_output().unwrap())
+    }
+
+    /// Ends it as kill -9 does. What it had said until then is answered.
+    pub fn killed(mut self) -> Ran {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        Ran::from(child.wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
