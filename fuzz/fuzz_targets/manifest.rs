@@ -31,6 +31,7 @@ fn rows(from: &mut Unstructured<'_>, key: &SigningKey, slot: StorageIndex) -> Re
     if from.arbitrary()? {
         rows.floor = Some(header(from, key, slot)?);
     }
+    rows.sealed = from.arbitrary()?;
     for _ in 0..from.int_in_range(0..=3)? {
         let mut generation = GenerationRow {
             header: header(from, key, slot)?,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tarn_proto::{
-    Certificate, HistoryEntry, Origin, ShareHealth, ShareNumber, SignedHeader, VersionId,
+    Certificate, HistoryEntry, Origin, SequenceNumber, ShareHealth, ShareNumber, SignedHeader,
+    VersionId,
 };
 
-/// Extents up to this many bytes live inside the manifest, so that a small publish is one durable transaction.
+/// Extents up to this many bytes live inside the manifest, so that a small commit is one durable transaction.
 pub const INLINE_MAX: usize = 64 << 10;
 
 /// The durable state of one slot.
@@ -16,6 +17,9 @@ pub const INLINE_MAX: usize = 64 << 10;
 pub struct Manifest {
     /// The header of the highest (sequence number, version id) ever committed. Never goes down.
     pub floor: Option<SignedHeader>,
+    /// The highest sequence number ever sealed, whether or not it was committed. Never goes down. A slot may have
+    /// this and nothing else: it is as empty as one never written.
+    pub sealed: Option<SequenceNumber>,
     /// The versions held, newest first; the first is the current one.
     pub generations: Vec<StoredGeneration>,
     /// Versions known to have been Published.

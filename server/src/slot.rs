@@ -4,14 +4,15 @@
 //!
 //! ```text
 //!            asks (takes &self)                          tells (takes &mut self)
-//!   commit, bring, finalize, damaged             open, seal, extend, end    became
+//!   sealing, commit, bring, finalize, damaged    open, seal, extend, end    became
 //!        │                                            │                        ▲
 //!        ▼                                            ▼                        │
 //!   Change::Becomes(next manifest) ──▶ store.replace(…) durable ───────────────┘
 //! ```
 //!
-//! What is durable is the [`Manifest`]. Everything else (who is being served, who holds the promise, who sealed
-//! last) is lost when the server stops: after a restart every Commit of a conversation from before is refused.
+//! What is durable is the [`Manifest`], the highest sequence number ever sealed with it. Everything else (who is
+//! being served, who holds the promise, who sealed last) is lost when the server stops: after a restart every
+//! Commit of a conversation from before is refused.
 
 mod change;
 mod claim;
@@ -132,8 +133,18 @@ impl Slot {
         self.refuse_promised(now, Some(conversation))
     }
 
+    /// What a Seal makes of the slot: the sequence number it seals is remembered. To be durable before the Seal is
+    /// answered, as [`Slot::bring`] is to obey it also after a restart.
+    pub fn sealing(&self, claim: &Claim) -> Change {
+        let sealed = Some(claim.header.header().sequence_number);
+        if self.manifest.sealed >= sealed {
+            return Change::AlreadySo;
+        }
+        Change::Becomes(Manifest { sealed, ..self.manifest.clone() })
+    }
+
     /// Seals: until the promise runs out or the conversation ends, nobody else seals or commits this slot. Answers
-    /// how long the promise holds.
+    /// how long the promise holds. What [`Slot::sealing`] says is durable by then.
     pub fn seal(
         &mut self,
         now: Now,
@@ -187,7 +198,7 @@ impl Slot {
 
     /// What bringing a version that is signed already makes of the slot: it may replace nothing, a damaged share of
     /// the same version, or its own predecessor; with its certificate, anything older. Needs no conversation and is
-    /// no Seal.
+    /// no Seal. Without its certificate, a version not held is stale below the highest sequence number sealed.
     pub fn bring(
         &self,
         now: Now,
@@ -205,6 +216,9 @@ impl Slot {
         }
         if self.manifest.generation(header.version()).is_none() {
             self.refuse_stale(header.header().sequence_number)?;
+            if certificate.is_none() {
+                rules::not_below_sealed(&self.manifest, &header)?;
+            }
             rules::may_replace_current(&self.manifest, &header, certificate.is_some())?;
             rules::has_room(&self.manifest, &[])?;
         }

@@ -159,6 +159,8 @@ impl<S: Store> LockedSlot<'_, S> {
         let handle = self.handle;
         let loaded = self.loaded.as_mut().expect("a locked slot is loaded");
         loaded.fresh = false;
+        // What a Seal alone changes, no state shows: those who watch are not woken.
+        let shows = loaded.slot.manifest().sealed == manifest.sealed;
         let replaced = handle
             .slots
             .store
@@ -167,7 +169,9 @@ impl<S: Store> LockedSlot<'_, S> {
         loaded.fresh = true;
         loaded.revision = Some(replaced?);
         loaded.slot.became(manifest);
-        handle.entry.changes.send_modify(|count| *count += 1);
+        if shows {
+            handle.entry.changes.send_modify(|count| *count += 1);
+        }
         Ok(())
     }
 

@@ -74,8 +74,13 @@ impl<S: Store> Conversation<S> {
 
         let talk = &self.talk;
         let mut slot = talk.lock().await?;
+        let fenced = slot.change(|slot, now| {
+            slot.judge_seal(now, talk.id, &claim)?;
+            Ok(slot.sealing(&claim))
+        });
+        let fenced = fenced.await;
         let now = slot.now();
-        let promise = match slot.slot_mut().seal(now, talk.id, claim, write) {
+        let promise = match fenced.and_then(|_| slot.slot_mut().seal(now, talk.id, claim, write)) {
             Ok(promise) => promise,
             Err(refusal) => {
                 let refused = talk.evidence(&slot, refusal);

@@ -65,6 +65,16 @@ pub(super) fn may_replace_current(
     }
 }
 
+/// A version that is not held and has no certificate may not be brought below what was sealed. Whoever sealed here
+/// counted what this slot held, and may have published elsewhere on the word that no older version would gain a
+/// holder; the last sealer fences a Commit only, and promises end, so the number itself must fence a Bring for good.
+pub(super) fn not_below_sealed(manifest: &Manifest, brought: &SignedHeader) -> Result<(), Refusal> {
+    match manifest.sealed {
+        Some(sealed) if brought.header().sequence_number < sealed => Err(Refusal::Stale),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// No certified version may be discarded, nor the sealed one, its predecessor, or that one's ancestors back to the
 /// newest certificate.
 pub(super) fn may_discard(

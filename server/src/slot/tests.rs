@@ -42,7 +42,7 @@ fn accept(slot: &mut Slot, change: Change) {
     }
 }
 
-/// Opens a conversation and seals with it, without tests.
+/// Opens a conversation and seals with it, without tests; what is to be durable then is.
 fn seal(slot: &mut Slot, number: u8, version: &Version, shares: &[u8]) -> Result<Millis, Refusal> {
     seal_at(slot, at(0), number, version.claim(Default::default()), version, shares)
 }
@@ -56,6 +56,11 @@ fn seal_at(
     shares: &[u8],
 ) -> Result<Millis, Refusal> {
     assert!(slot.open(conversation(number)));
+    if slot.judge_seal(now, conversation(number), &claim).is_ok()
+        && let Change::Becomes(manifest) = slot.sealing(&claim)
+    {
+        slot.became(manifest);
+    }
     slot.seal(now, conversation(number), claim, version.verified(shares))
 }
 

@@ -4,6 +4,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
+use crate::store::memory::Operation;
 
 #[tokio::test]
 async fn a_lost_stream_drops_its_promise() {
@@ -151,6 +152,39 @@ async fn nothing_acknowledged_is_lost_when_the_power_fails() {
     let harness = Harness::on(store, ServerConfig::default()).await;
     let state = harness.state().await;
     assert_eq!(state.current().unwrap().header, version.signed);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_sealed_fences_a_bring_after_the_stream_was_lost_and_the_power_failed() {
+    let harness = Harness::start().await;
+    let base = writer().version(1, 1, None);
+    let sibling = writer().version(2, 2, Some(base.id()));
+    harness.publish(1, &base, &[0]).await;
+    let mut lost = harness.talk(prepared(2, &writer().version(3, 3, Some(base.id())), &[0])).await;
+    lost.sealed().await;
+    drop(lost);
+    let store = harness.store.clone();
+    harness.stop().await;
+    store.crash();
+    let harness = Harness::on(store, ServerConfig::default()).await;
+    let mut messages = staged(3, &sibling, &[0]);
+    messages.push(bring(&sibling));
+    let mut talk = harness.talk(messages).await;
+    assert_eq!(talk.refusal().await, Refusal::Stale);
+    assert_eq!(harness.state().await.current().unwrap().header, base.signed);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_seal_that_cannot_be_remembered_is_refused_and_promises_nothing() {
+    let harness = Harness::start().await;
+    let (first, other) = (writer().version(1, 1, None), writer().version(2, 1, None));
+    harness.store.fail_next(Operation::Replace);
+    let mut talk = harness.talk(prepared(1, &first, &[0])).await;
+    assert_eq!(talk.refusal().await, Refusal::StoreFailed);
+    assert_eq!(harness.state().await.promised_ms, None);
+    harness.publish(2, &other, &[0]).await;
     harness.stop().await;
 }
 

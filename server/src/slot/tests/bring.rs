@@ -164,3 +164,61 @@ fn bringing_is_no_seal_for_the_last_sealer_rule() {
     let committed = slot.commit(at(30_001), conversation(1), second.signature());
     assert!(matches!(committed, Ok(Change::Becomes(_))));
 }
+
+/// A slot of a base with sequence number 1, where one with sequence number 3 was sealed on it and never committed. The
+/// promise lapsed, and nothing is left of it but what is durable.
+fn sealed_above(base: &Version) -> Slot {
+    let mut slot = holding(&[base]);
+    seal(&mut slot, 1, &writer().version(30, 3, Some(base.id())), &[0]).unwrap();
+    Slot::new(STORE, slot.storage_index, PROMISE, slot.manifest)
+}
+
+#[test]
+fn a_bring_below_what_was_sealed_is_stale_also_when_the_promise_lapsed() {
+    let base = writer().version(1, 1, None);
+    let sibling = writer().version(2, 2, Some(base.id()));
+    let mut slot = holding(&[&base]);
+    seal(&mut slot, 1, &writer().version(30, 3, Some(base.id())), &[0]).unwrap();
+    let lapsed = at(PROMISE.get());
+    let refused = slot.bring(lapsed, sibling.signed.clone(), sibling.verified(&[0]), None);
+    assert_eq!(refused, Err(Refusal::Stale));
+    slot.end(conversation(1));
+    assert_eq!(bring(&slot, &sibling, &[0]), Err(Refusal::Stale));
+    assert_eq!(bring(&sealed_above(&base), &sibling, &[0]), Err(Refusal::Stale));
+}
+
+#[test]
+fn a_bring_below_what_was_sealed_is_stale_also_in_an_empty_slot() {
+    let mut slot = slot();
+    seal(&mut slot, 1, &writer().version(30, 3, None), &[0]).unwrap();
+    slot.end(conversation(1));
+    let version = writer().version(2, 2, None);
+    assert_eq!(bring(&slot, &version, &[0]), Err(Refusal::Stale));
+}
+
+#[test]
+fn a_bring_not_below_what_was_sealed_is_accepted() {
+    let base = writer().version(1, 1, None);
+    for sequence_number in [3, 4] {
+        let version = writer().version(2, sequence_number, Some(base.id()));
+        let manifest = next(bring(&sealed_above(&base), &version, &[0]).unwrap());
+        assert_eq!(held_versions(&manifest), [version.id(), base.id()]);
+        assert_eq!(manifest.sealed, SequenceNumber::new(3));
+    }
+}
+
+#[test]
+fn a_bring_below_what_was_sealed_is_stale_but_a_held_version_is_completed() {
+    let base = writer().version(1, 1, None);
+    let manifest = next(bring(&sealed_above(&base), &base, &[1]).unwrap());
+    assert_eq!(held_shares(&manifest, 0), [0, 1]);
+}
+
+#[test]
+fn a_bring_below_what_was_sealed_is_stale_but_with_its_certificate_it_replaces() {
+    let base = writer().version(1, 1, None);
+    let sibling = writer().version(2, 2, Some(base.id()));
+    let manifest = next(bring_certified(&sealed_above(&base), &sibling).unwrap());
+    assert_eq!(held_versions(&manifest), [sibling.id(), base.id()]);
+    assert_eq!(manifest.sealed, SequenceNumber::new(3));
+}

@@ -23,8 +23,9 @@ fn a_commit_makes_the_version_current_with_all_its_shares_at_once() {
 fn a_decision_alone_changes_nothing() {
     let (mut slot, first) = (slot(), writer().version(1, 1, None));
     seal(&mut slot, 1, &first, &[0]).unwrap();
+    let before = slot.manifest().clone();
     let change = commit(&slot, 1, &first).unwrap();
-    assert_eq!(slot.manifest(), &Manifest::default());
+    assert_eq!(slot.manifest(), &before);
     accept(&mut slot, change);
     assert!(slot.manifest().is_current(first.id()));
 }
@@ -216,7 +217,8 @@ fn generations_brought_under_a_lapsed_promise_leave_no_room_for_the_commit() {
     let ours = writer().version(99, 99, Some(last.id()));
     seal(&mut slot, 1, &ours, &[0]).unwrap();
     let sixteenth = writer().version(16, 16, Some(last.id()));
-    let brought = slot.bring(at(30_000), sixteenth.signed.clone(), sixteenth.verified(&[0]), None);
+    let (signed, certificate) = (sixteenth.signed.clone(), Some(sixteenth.certificate()));
+    let brought = slot.bring(at(30_000), signed, sixteenth.verified(&[0]), certificate);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(refused, Err(Refusal::TooManyGenerations));

@@ -11,10 +11,11 @@ fn answer(slot: &mut Slot, version: &Version, tests: Tests) -> Result<Millis, Re
 }
 
 #[test]
-fn a_seal_on_an_empty_slot_is_a_promise_for_t_and_changes_nothing() {
+fn a_seal_on_an_empty_slot_is_a_promise_for_t_and_only_its_number_is_remembered() {
     let (mut slot, first) = (slot(), writer().version(1, 1, None));
     assert_eq!(seal(&mut slot, 1, &first, &[0, 1]), Ok(PROMISE));
-    assert_eq!(slot.manifest(), &Manifest::default());
+    let remembered = Manifest { sealed: SequenceNumber::new(1), ..Manifest::default() };
+    assert_eq!(slot.manifest(), &remembered);
     assert_eq!(slot.state(at(10_000), None, None).promised_ms, Some(20_000));
 }
 
@@ -329,4 +330,35 @@ fn a_damaged_share_of_the_very_version_still_passes_any_test() {
     assert_eq!(health, ShareHealth::Damaged);
     let sealed = answer(&mut slot, &first, tests(&[(0, Expected::Absent)]));
     assert_eq!(sealed, Ok(PROMISE));
+}
+
+#[test]
+fn the_highest_sequence_number_sealed_is_remembered_by_every_change_and_never_goes_down() {
+    let base = writer().version(1, 1, None);
+    let (low, high) =
+        (writer().version(2, 2, Some(base.id())), writer().version(3, 3, Some(base.id())));
+    let mut slot = holding(&[&base]);
+    assert_eq!(slot.manifest().sealed, SequenceNumber::new(1));
+    let change = slot.sealing(&high.claim(Tests::default()));
+    let raised = Manifest { sealed: SequenceNumber::new(3), ..slot.manifest().clone() };
+    assert_eq!(change, Change::Becomes(raised));
+    accept(&mut slot, change);
+    for claim in [&low, &high].map(|version| version.claim(Tests::default())) {
+        assert_eq!(slot.sealing(&claim), Change::AlreadySo);
+    }
+    publish(&mut slot, 2, &low, &[0]);
+    for change in [slot.finalize(low.certificate()).unwrap(), slot.damaged(low.id(), Damage::Table)]
+    {
+        assert_eq!(next(change).sealed, SequenceNumber::new(3));
+    }
+}
+
+#[test]
+fn a_slot_sealed_but_never_committed_is_as_empty_as_one_never_written() {
+    let mut slot = slot();
+    seal(&mut slot, 1, &writer().version(1, 1, None), &[0]).unwrap();
+    slot.end(conversation(1));
+    assert_eq!(slot.state(at(0), None, None), SlotState::empty(STORE));
+    let absent = tests(&[(0, Expected::Absent)]);
+    assert_eq!(slot.judge_tests(&absent), Ok(()));
 }

@@ -26,6 +26,8 @@ pub const TABLE: i64 = -1;
 pub struct ManifestRows {
     /// The floor.
     pub floor: Option<HeaderRow>,
+    /// The highest sequence number ever sealed.
+    pub sealed: Option<i64>,
     /// The generations, newest first.
     pub generations: Vec<GenerationRow>,
     /// The certificates.
@@ -146,6 +148,7 @@ impl ManifestRows {
         let certificates = manifest.certificates.iter();
         Ok(Self {
             floor: floor.map(|floor| HeaderRow::of(slot, floor)).transpose()?,
+            sealed: manifest.sealed.map(narrow_sequence).transpose()?,
             generations: generations
                 .map(|generation| GenerationRow::of(slot, generation))
                 .collect::<Result<_, _>>()?,
@@ -173,6 +176,7 @@ impl ManifestRows {
         }
         Ok(Manifest {
             floor,
+            sealed: self.sealed.map(widen_sequence).transpose()?,
             generations,
             certificates: self
                 .certificates
@@ -337,7 +341,7 @@ impl CertificateRow {
             return Err(SigningError::OtherFile.into());
         }
         Ok(Self {
-            sequence_number: narrow("sequence number", certificate.sequence_number().get())?,
+            sequence_number: narrow_sequence(certificate.sequence_number())?,
             version: Bytes::copy_from_slice(certificate.version().as_bytes()),
             verify_key: Bytes::copy_from_slice(certificate.verify_key().as_bytes()),
             signature: Bytes::copy_from_slice(certificate.signature().as_bytes()),
@@ -347,7 +351,7 @@ impl CertificateRow {
     fn parse(&self, slot: StorageIndex) -> Result<Certificate, RowError> {
         Ok(Certificate::verify(
             slot,
-            SequenceNumber::try_from(widen("sequence number", self.sequence_number)?)?,
+            widen_sequence(self.sequence_number)?,
             VersionId::try_from(self.version.as_ref())?,
             VerifyKey::parse(&self.verify_key)?,
             Signature::try_from(self.signature.as_ref())?,
@@ -363,7 +367,7 @@ impl HistoryRow {
             attempt: Bytes::copy_from_slice(entry.attempt.as_bytes()),
             version: Bytes::copy_from_slice(entry.version.as_bytes()),
             predecessor: predecessor.map(|id| Bytes::copy_from_slice(id.as_bytes())),
-            sequence_number: narrow("sequence number", entry.sequence_number.get())?,
+            sequence_number: narrow_sequence(entry.sequence_number)?,
             committed_at: narrow("commit time", record.committed_at)?,
         })
     }
@@ -375,10 +379,7 @@ impl HistoryRow {
                 attempt: AttemptId::try_from(self.attempt.as_ref())?,
                 version: VersionId::try_from(self.version.as_ref())?,
                 predecessor: predecessor.map(VersionId::try_from).transpose()?,
-                sequence_number: SequenceNumber::try_from(widen(
-                    "sequence number",
-                    self.sequence_number,
-                )?)?,
+                sequence_number: widen_sequence(self.sequence_number)?,
             },
             committed_at: widen("commit time", self.committed_at)?,
         })
@@ -387,6 +388,14 @@ impl HistoryRow {
 
 fn chunk_id(bytes: &[u8]) -> Option<ChunkId> {
     bytes.try_into().ok().map(u128::from_be_bytes).map(ChunkId)
+}
+
+fn narrow_sequence(number: SequenceNumber) -> Result<i64, RowError> {
+    narrow("sequence number", number.get())
+}
+
+fn widen_sequence(number: i64) -> Result<SequenceNumber, RowError> {
+    Ok(SequenceNumber::try_from(widen("sequence number", number)?)?)
 }
 
 /// SQLite's integers are signed.

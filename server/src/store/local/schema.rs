@@ -9,7 +9,7 @@ use super::fault::database;
 use crate::store::StoreError;
 
 /// The format this crate writes and reads.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// "TARN": marks a SQLite file as ours.
 const APPLICATION: i64 = 0x5441_524e;
 
@@ -29,7 +29,8 @@ CREATE TABLE slots (
     revision INTEGER NOT NULL,
     floor_header BLOB,
     floor_verify_key BLOB,
-    floor_signature BLOB
+    floor_signature BLOB,
+    sealed INTEGER
 ) STRICT;
 
 CREATE TABLE generations (

@@ -31,12 +31,14 @@ pub(super) fn load(
 ) -> rusqlite::Result<Option<Stored>> {
     let found = connection
         .prepare_cached(
-            "SELECT slot, revision, floor_header, floor_verify_key, floor_signature
+            "SELECT slot, revision, floor_header, floor_verify_key, floor_signature, sealed
              FROM slots WHERE storage_index = ?1",
         )?
-        .query_row([slot.as_bytes()], |row| Ok((row.get(0)?, revision(row, 1)?, read_floor(row)?)))
+        .query_row([slot.as_bytes()], |row| {
+            Ok((row.get(0)?, revision(row, 1)?, read_floor(row)?, row.get(5)?))
+        })
         .optional()?;
-    let Some((slot, revision, floor)) = found else {
+    let Some((slot, revision, floor, sealed)) = found else {
         return Ok(None);
     };
     let (generations, generation_rows) = read_generations(connection, slot)?;
@@ -45,6 +47,7 @@ pub(super) fn load(
         revision,
         rows: ManifestRows {
             floor,
+            sealed,
             generations: generation_rows,
             certificates: read_certificates(connection, slot)?,
             history: history_rows,
@@ -76,7 +79,7 @@ pub(super) fn write(
     connection
         .prepare_cached(
             "UPDATE slots SET revision = ?2, floor_header = ?3, floor_verify_key = ?4,
-             floor_signature = ?5 WHERE slot = ?1",
+             floor_signature = ?5, sealed = ?6 WHERE slot = ?1",
         )?
         .execute(params![
             old.slot,
@@ -84,6 +87,7 @@ pub(super) fn write(
             floor.map(|row| row.header.as_ref()),
             floor.map(|row| row.verify_key.as_ref()),
             floor.map(|row| row.signature.as_ref()),
+            new.sealed,
         ])?;
     write_generations(connection, old, &new.generations)?;
     if old.rows.certificates != new.certificates {

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use futures::{FutureExt, poll};
 
-use super::support::{Author, folder, inline, open, outsider};
+use super::support::{Author, folder, inline, open, outsider, sequence};
 use crate::manifest::Manifest;
 use crate::store::{Revision, Store, StoreError};
 
@@ -19,6 +19,19 @@ async fn a_slot_reads_back_what_was_written_also_after_a_restart() {
     }
     let store = open(&folder);
     assert_eq!(store.load(author.slot()).await.unwrap(), Some((manifest, Revision(1))));
+}
+
+#[tokio::test]
+async fn what_was_sealed_is_remembered_after_a_restart_also_in_a_slot_never_committed() {
+    let (folder, author) = (folder(), Author::new(1));
+    let sealed = Manifest { sealed: Some(sequence(3)), ..Manifest::default() };
+    let revision = open(&folder).replace(author.slot(), None, sealed.clone()).await.unwrap();
+    let store = open(&folder);
+    assert_eq!(store.load(author.slot()).await.unwrap(), Some((sealed, revision)));
+    let higher = Manifest { sealed: Some(sequence(4)), ..author.manifest(1, inline(b"bytes")) };
+    let revision = store.replace(author.slot(), Some(revision), higher.clone()).await.unwrap();
+    drop(store);
+    assert_eq!(open(&folder).load(author.slot()).await.unwrap(), Some((higher, revision)));
 }
 
 #[tokio::test]

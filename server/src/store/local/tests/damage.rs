@@ -27,6 +27,8 @@ async fn a_slot_whose_rows_are_spoilt_is_damaged_and_its_neighbour_is_not() {
         "UPDATE slots SET floor_header = x'00' WHERE slot = 1",
         "UPDATE slots SET floor_header = NULL WHERE slot = 1",
         "UPDATE slots SET floor_signature = zeroblob(64) WHERE slot = 1",
+        "UPDATE slots SET sealed = 0 WHERE slot = 1",
+        "UPDATE slots SET sealed = -1 WHERE slot = 1",
         "UPDATE generations SET header = zeroblob(300) WHERE slot = 1",
         "UPDATE generations SET verify_key = zeroblob(32) WHERE slot = 1",
         "UPDATE generations SET signature = x'' WHERE slot = 1",

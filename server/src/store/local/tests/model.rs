@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tarn_proto::{ConversationId, Origin, ShareHealth, StorageIndex};
 
-use super::support::{Author, folder, open, record, share};
+use super::support::{Author, folder, open, record, sequence, share};
 use crate::manifest::{Content, Extent, Manifest, StoredGeneration, StoredShare};
 use crate::store::local::rows::ManifestRows;
 use crate::store::{ChunkWriter, PinnedChunk, Revision, Store, StoreError};
@@ -15,6 +15,7 @@ use crate::store::{ChunkWriter, PinnedChunk, Revision, Store, StoreError};
 #[derive(Debug, Clone)]
 struct Draft {
     floor: Option<u64>,
+    sealed: Option<u64>,
     generations: Vec<GenerationDraft>,
     certificates: Vec<u64>,
     history: std::ops::Range<u64>,
@@ -46,12 +47,14 @@ fn draft() -> impl Strategy<Value = Draft> {
     );
     (
         prop::option::of(1_u64..5),
+        prop::option::of(1_u64..5),
         prop::collection::vec(generation, 0..4),
         prop::collection::vec(1_u64..5, 0..3),
         (1_u64..8, 0_u64..8).prop_map(|(from, count)| from..from + count),
     )
-        .prop_map(|(floor, generations, certificates, history)| Draft {
+        .prop_map(|(floor, sealed, generations, certificates, history)| Draft {
             floor,
+            sealed,
             generations,
             certificates,
             history,
@@ -92,6 +95,7 @@ fn manifest(author: &Author, draft: &Draft, chunk: &PinnedChunk) -> Manifest {
     };
     Manifest {
         floor: draft.floor.map(|number| author.header(number)),
+        sealed: draft.sealed.map(sequence),
         generations: draft.generations.iter().map(generation).collect(),
         certificates: draft.certificates.iter().map(|number| author.certificate(*number)).collect(),
         history: draft.history.clone().map(record).collect(),

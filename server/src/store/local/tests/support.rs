@@ -86,6 +86,7 @@ impl Author {
         let header = self.header(sequence_number);
         Manifest {
             floor: Some(header.clone()),
+            sealed: Some(sequence(sequence_number)),
             generations: vec![StoredGeneration {
                 header,
                 origin: Origin::Committed(ConversationId::new([6; 16])),
