@@ -53,6 +53,11 @@ impl World {
                 )
                 .unwrap();
                 let claim = Claim { header: prepared, tests, discard: None };
+                if slot.judge_seal(now, conversation, &claim).is_ok()
+                    && let Change::Becomes(fenced) = slot.sealing(&claim)
+                {
+                    slot.became(fenced);
+                }
                 match slot.seal(now, conversation, claim, write(&header, &shares)) {
                     Ok(promise) => Some(Event::Sealed {
                         message,
