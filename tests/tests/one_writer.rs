@@ -51,12 +51,12 @@ impl Drop for Over<'_> {
 
 fn publish_in_a_row(home: &Home) {
     let mut before = None;
-    for round in 0..rounds(60) {
+    for round in 0..rounds(40) {
         let told = home.publish("file", &Content::new(round, 20_000));
         assert_eq!(told.base, before, "round {round}: {told:#?}");
         assert_eq!(told.seqnum, Some(round + 1), "round {round}: {told:#?}");
         before = told.version;
     }
-    let last = Content::new(rounds(60) - 1, 20_000);
+    let last = Content::new(rounds(40) - 1, 20_000);
     assert_eq!(home.get("file"), last.digest());
 }
