@@ -17,8 +17,9 @@ pub const INLINE_MAX: usize = 64 << 10;
 pub struct Manifest {
     /// The header of the highest (sequence number, version id) ever committed. Never goes down.
     pub floor: Option<SignedHeader>,
-    /// The highest sequence number ever sealed, whether or not it was committed. Never goes down. A slot may have
-    /// this and nothing else: it is as empty as one never written.
+    /// The highest sequence number ever sealed, whether or not it was committed, where it lies more than one above
+    /// the floor of that time: else the floor says as much. Never goes down. A slot may have this and nothing else: it
+    /// is as empty as one never written.
     pub sealed: Option<SequenceNumber>,
     /// The versions held, newest first; the first is the current one.
     pub generations: Vec<StoredGeneration>,

@@ -133,14 +133,16 @@ impl Slot {
         self.refuse_promised(now, Some(conversation))
     }
 
-    /// What a Seal makes of the slot: the sequence number it seals is remembered. To be durable before the Seal is
-    /// answered, as [`Slot::bring`] is to obey it also after a restart.
+    /// What a Seal makes of the slot: the sequence number it seals is remembered, unless nothing that the floor admits
+    /// lies below it. To be durable before the Seal is answered, as [`Slot::bring`] is to obey it also after a restart.
     pub fn sealing(&self, claim: &Claim) -> Change {
-        let sealed = Some(claim.header.header().sequence_number);
-        if self.manifest.sealed >= sealed {
+        let sealed = claim.header.header().sequence_number;
+        let floor = self.manifest.floor.as_ref().map(|floor| floor.header().sequence_number);
+        let least = floor.map_or(Some(SequenceNumber::FIRST), SequenceNumber::next);
+        if least >= Some(sealed) || self.manifest.sealed >= Some(sealed) {
             return Change::AlreadySo;
         }
-        Change::Becomes(Manifest { sealed, ..self.manifest.clone() })
+        Change::Becomes(Manifest { sealed: Some(sealed), ..self.manifest.clone() })
     }
 
     /// Seals: until the promise runs out or the conversation ends, nobody else seals or commits this slot. Answers

@@ -179,7 +179,7 @@ async fn what_was_sealed_fences_a_bring_after_the_stream_was_lost_and_the_power_
 #[tokio::test]
 async fn a_seal_that_cannot_be_remembered_is_refused_and_promises_nothing() {
     let harness = Harness::start().await;
-    let (first, other) = (writer().version(1, 1, None), writer().version(2, 1, None));
+    let (first, other) = (writer().version(1, 3, None), writer().version(2, 1, None));
     harness.store.fail_next(Operation::Replace);
     let mut talk = harness.talk(prepared(1, &first, &[0])).await;
     assert_eq!(talk.refusal().await, Refusal::StoreFailed);

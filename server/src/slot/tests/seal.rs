@@ -11,12 +11,25 @@ fn answer(slot: &mut Slot, version: &Version, tests: Tests) -> Result<Millis, Re
 }
 
 #[test]
-fn a_seal_on_an_empty_slot_is_a_promise_for_t_and_only_its_number_is_remembered() {
+fn a_seal_on_an_empty_slot_is_a_promise_for_t_and_changes_nothing_durable() {
     let (mut slot, first) = (slot(), writer().version(1, 1, None));
     assert_eq!(seal(&mut slot, 1, &first, &[0, 1]), Ok(PROMISE));
-    let remembered = Manifest { sealed: SequenceNumber::new(1), ..Manifest::default() };
-    assert_eq!(slot.manifest(), &remembered);
+    assert_eq!(slot.manifest(), &Manifest::default());
     assert_eq!(slot.state(at(10_000), None, None).promised_ms, Some(20_000));
+}
+
+#[test]
+fn a_number_one_above_the_floor_need_not_be_remembered_and_a_higher_one_is() {
+    let base = writer().version(1, 1, None);
+    let sealing = |slot: &Slot, number| {
+        let version = writer().version(9, number, None);
+        slot.sealing(&version.claim(Tests::default()))
+    };
+    let (empty, held) = (slot(), holding(&[&base]));
+    assert_eq!((sealing(&empty, 1), sealing(&held, 2)), (Change::AlreadySo, Change::AlreadySo));
+    for (slot, number) in [(empty, 2), (held, 3)] {
+        assert_eq!(next(sealing(&slot, number)).sealed, SequenceNumber::new(number));
+    }
 }
 
 #[test]
@@ -338,7 +351,7 @@ fn the_highest_sequence_number_sealed_is_remembered_by_every_change_and_never_go
     let (low, high) =
         (writer().version(2, 2, Some(base.id())), writer().version(3, 3, Some(base.id())));
     let mut slot = holding(&[&base]);
-    assert_eq!(slot.manifest().sealed, SequenceNumber::new(1));
+    assert_eq!(slot.manifest().sealed, None);
     let change = slot.sealing(&high.claim(Tests::default()));
     let raised = Manifest { sealed: SequenceNumber::new(3), ..slot.manifest().clone() };
     assert_eq!(change, Change::Becomes(raised));
@@ -356,8 +369,9 @@ fn the_highest_sequence_number_sealed_is_remembered_by_every_change_and_never_go
 #[test]
 fn a_slot_sealed_but_never_committed_is_as_empty_as_one_never_written() {
     let mut slot = slot();
-    seal(&mut slot, 1, &writer().version(1, 1, None), &[0]).unwrap();
+    seal(&mut slot, 1, &writer().version(1, 2, None), &[0]).unwrap();
     slot.end(conversation(1));
+    assert_eq!(slot.manifest().sealed, SequenceNumber::new(2));
     assert_eq!(slot.state(at(0), None, None), SlotState::empty(STORE));
     let absent = tests(&[(0, Expected::Absent)]);
     assert_eq!(slot.judge_tests(&absent), Ok(()));
