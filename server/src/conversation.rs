@@ -160,8 +160,15 @@ impl Stream {
             }
         };
         match message {
-            Ok(Some(message)) => {
-                message.request.ok_or_else(|| End::malformed("the message holds no request"))
+            Ok(Some(wire::WriteRequest { request: Some(request) })) => {
+                // What never falls silent must not hold a stopping server up either. A Commit that arrived is carried out.
+                if !matches!(request, Request::Commit(_)) {
+                    self.answers.require_running()?;
+                }
+                Ok(request)
+            }
+            Ok(Some(wire::WriteRequest { request: None })) => {
+                Err(End::malformed("the message holds no request"))
             }
             Ok(None) => Err(End::Gone),
             // A client that is gone never sees this; one that sent what cannot be decoded does.

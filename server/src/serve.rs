@@ -1,9 +1,11 @@
-//! A listener in, a running server out. When it is told to stop, commits under way are finished, every other stream
-//! ends, and nothing of the server is left behind.
+//! A listener in, a running server out. When it is told to stop, no connection is accepted any more, commits under way
+//! are finished and answered, and every other call ends; clients that have not hung up a little later are cut off, so
+//! that none can hold the server up and nothing of it is left behind.
 
 mod connection;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tarn_proto::wire;
 use tarn_proto::wire::storage_server::StorageServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Ledger;
@@ -34,6 +37,10 @@ const STREAMS_MAX: u32 = 1024;
 /// How often a silent connection is asked whether it is alive, and how long it may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an accepted connection may take to begin to speak.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// What clients of a stopping server have, once its tasks have ended, to take the last answers and hang up.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Why a server stopped without being told to.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +87,10 @@ where
     S: Store,
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let quota = server.config.limits.connection;
-    let incoming = incoming.map(move |io| io.map(|io| Connection::new(io, Ledger::new(quota))));
+    let cut = CancellationToken::new();
+    // Whatever way this ends, no connection outlives it.
+    let _cut_at_last = cut.clone().drop_guard();
+    let incoming = connections(&server, incoming, cut.clone());
     let storage = StorageServer::new(StorageService::new(Arc::clone(&server)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -92,7 +101,7 @@ where
         .build_v1()?;
 
     let stopping = server.stopping.clone();
-    let served = tonic::transport::Server::builder()
+    let serving = tonic::transport::Server::builder()
         .max_frame_size(FRAME_BYTES_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -106,11 +115,36 @@ where
             shutdown.await;
             tracing::debug!("stopping");
             stopping.cancel();
-        })
-        .await;
+        });
+    let mut serving = pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = drained(&server) => {
+            cut.cancel();
+            serving.await
+        }
+    };
 
     server.stopping.cancel();
     server.tasks.close();
     server.tasks.wait().await;
     Ok(served?)
+}
+
+/// Gives every connection its ledger, and a limit to its life.
+fn connections<S, C>(
+    server: &Server<S>,
+    incoming: impl Stream<Item = std::io::Result<C>> + Send,
+    cut: CancellationToken,
+) -> impl Stream<Item = std::io::Result<Connection<C>>> + Send {
+    let quota = server.config.limits.connection;
+    incoming.map(move |io| io.map(|io| Connection::new(io, Ledger::new(quota), &cut, SILENCE_MAX)))
+}
+
+/// Comes back when a stopping server has finished its tasks and its clients have had time to hang up.
+async fn drained<S>(server: &Server<S>) {
+    server.stopping.cancelled().await;
+    server.tasks.close();
+    server.tasks.wait().await;
+    tokio::time::sleep(DRAIN).await;
 }
