@@ -161,7 +161,7 @@ impl Stream {
         };
         match message {
             Ok(Some(wire::WriteRequest { request: Some(request) })) => {
-                // What never falls silent must not hold a stopping server up either. A Commit that arrived is carried out.
+                // Messages that never cease must not hold a stopping server up. A Commit that arrived is carried out.
                 if !matches!(request, Request::Commit(_)) {
                     self.answers.require_running()?;
                 }

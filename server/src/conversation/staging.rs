@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tarn_proto::{Geometry, Header, ShareNumber, VersionId};
 
 use super::spool::Spool;
-use crate::hashing::{Interrupted, hashed};
+use crate::hashing::{Interrupted, Load, hashed};
 use crate::manifest::Content;
 use crate::slot::{
     Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
@@ -48,6 +48,22 @@ impl Plan {
     pub(super) fn check_limits(&self) -> Result<(), BadRun> {
         self.check_share(self.geometry.share_length())?;
         self.check_table(self.geometry.table_length() as u64)
+    }
+
+    /// Whether a share may grow to so many bytes.
+    fn check_staged_share(&self, bytes: u64) -> Result<(), BadRun> {
+        if self.length_known && bytes > self.geometry.share_length() {
+            return Err(Mismatch::PastEnd { what: "blocks" }.into());
+        }
+        self.check_share(bytes)
+    }
+
+    /// Whether the table may grow to so many bytes.
+    fn check_staged_table(&self, bytes: u64) -> Result<(), BadRun> {
+        if self.length_known && bytes > self.geometry.table_length() as u64 {
+            return Err(Mismatch::PastEnd { what: "rows" }.into());
+        }
+        self.check_table(bytes)
     }
 
     const fn check_share(&self, bytes: u64) -> Result<(), BadRun> {
@@ -108,9 +124,11 @@ impl<S: Store> Staging<S> {
         if spool.is_kept() {
             return Err(Mismatch::PastEnd { what: "blocks" }.into());
         }
-        self.plan.check_share(spool.length() + data.len() as u64)?;
+        self.plan.check_staged_share(spool.length() + data.len() as u64)?;
         let (bytes, block_size) = (data.clone(), self.plan.geometry.block_size());
-        let run = hashed(data.len(), move || {
+        let hashes = data.len().div_ceil(block_size as usize);
+        self.columns.expect(share, first_segment, hashes)?;
+        let run = hashed(Load { bytes: data.len(), hashes }, move || {
             HashedBlocks::hash(share, first_segment, block_size, &bytes)
         });
         self.columns.append(run.await?)?;
@@ -124,10 +142,14 @@ impl<S: Store> Staging<S> {
             return Err(Mismatch::PastEnd { what: "rows" }.into());
         }
         let length = self.table_spool.length() + data.len() as u64;
-        self.plan.check_table(length)?;
+        self.plan.check_staged_table(length)?;
+        let hashes = data.len() / self.plan.geometry.row_length();
+        self.table.expect(first_segment, hashes)?;
         let (bytes, n) = (data.clone(), self.plan.geometry.n());
         let shares = self.plan.shares.clone();
-        let run = hashed(data.len(), move || HashedRows::hash(n, &shares, first_segment, &bytes));
+        let run = hashed(Load { bytes: data.len(), hashes }, move || {
+            HashedRows::hash(n, &shares, first_segment, &bytes)
+        });
         self.table.append(run.await??)?;
         self.table_spool.append(&*self.store, data).await?;
         Ok(())

@@ -12,7 +12,7 @@ use tarn_proto::{Geometry, StorageIndex, Table, VersionId};
 use tonic::Status;
 
 use super::stream::{AnswerStream, Gone};
-use crate::hashing::{Interrupted, hashed};
+use crate::hashing::{Interrupted, Load, hashed};
 use crate::manifest::{Content, StoredGeneration};
 use crate::parse::{self, unavailable};
 use crate::server::Server;
@@ -149,7 +149,8 @@ impl<S: Store> Reader<S> {
         let header = generation.header.clone();
         let length = header.header().geometry.table_length();
         let bytes = self.read(Damage::Table, &generation.table, 0, length).await?;
-        let checked = hashed(length, move || {
+        let hashes = 2 * header.header().geometry.segments() as usize;
+        let checked = hashed(Load { bytes: length, hashes }, move || {
             let header = header.header();
             Table::verify(&header.geometry, &header.table_root, bytes)
         });

@@ -210,3 +210,15 @@ async fn another_files_key_is_refused_at_open_and_an_update_not_known() {
     assert_eq!(open_refusal(&harness, update).await, Refusal::Unsupported);
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn what_goes_beyond_the_announced_length_is_refused_as_it_comes() {
+    let harness = Harness::start().await;
+    let (announced, longer) = (writer().version(1, 1, None), writer().sized(1, 1, None, 4, 40));
+    for run in [blocks(&longer, 0), rows(&longer)] {
+        // No Seal is sent: the run itself is refused.
+        let mut talk = harness.talk(vec![open(1, &announced, &[0]), run]).await;
+        assert_eq!(talk.refusal().await, Refusal::BadShare);
+    }
+    harness.stop().await;
+}
