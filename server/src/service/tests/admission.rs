@@ -222,3 +222,25 @@ async fn what_goes_beyond_the_announced_length_is_refused_as_it_comes() {
     }
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn a_certificate_that_rides_on_an_open_is_recorded_whatever_becomes_of_the_open() {
+    let harness = Harness::start().await;
+    let first = writer().version(1, 1, None);
+    harness.publish(1, &first, &[0]).await;
+    let store = harness.store.clone();
+    harness.stop().await;
+    let full = ServerConfig { reserved_bytes: u64::MAX, ..ServerConfig::default() };
+    let harness = Harness::on(store, full).await;
+    let second = writer().version(2, 2, Some(first.id()));
+    let riding = wire::Open {
+        finalize: Some((&first.certificate()).into()),
+        ..open_message(2, &second, &[0])
+    };
+    let mut talk = harness.talk(vec![Request::Open(riding)]).await;
+    let refused = talk.refused().await;
+    assert_eq!(Refusal::try_from(&refused), Ok(Refusal::NoSpace));
+    assert_eq!(verified(refused.state).certificates, [first.certificate()]);
+    assert_eq!(harness.state().await.certificates, [first.certificate()]);
+    harness.stop().await;
+}
