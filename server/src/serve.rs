@@ -41,6 +41,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// What clients of a stopping server have, once its tasks have ended, to take the last answers and hang up.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long accepting rests after it failed: what it lacks, such as descriptors, does not come back at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a server stopped without being told to.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +110,8 @@ where
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        // Until the answer begins: it ends calls whose request never comes whole, and no stream that was opened.
+        .timeout(server.config.idle)
         .add_service(storage)
         .add_service(health)
         .add_service(reflection)
@@ -132,13 +136,23 @@ where
 }
 
 /// Gives every connection its ledger, and a limit to its life.
-fn connections<S, C>(
+fn connections<S, C: Send>(
     server: &Server<S>,
     incoming: impl Stream<Item = std::io::Result<C>> + Send,
     cut: CancellationToken,
 ) -> impl Stream<Item = std::io::Result<Connection<C>>> + Send {
     let quota = server.config.limits.connection;
-    incoming.map(move |io| io.map(|io| Connection::new(io, Ledger::new(quota), &cut, SILENCE_MAX)))
+    incoming.then(move |accepted| {
+        let accepted =
+            accepted.map(|io| Connection::new(io, Ledger::new(quota), &cut, SILENCE_MAX));
+        async move {
+            if let Err(error) = &accepted {
+                tracing::warn!(error = error as &dyn std::error::Error, "accepting failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            accepted
+        }
+    })
 }
 
 /// Comes back when a stopping server has finished its tasks and its clients have had time to hang up.
@@ -147,4 +161,30 @@ async fn drained<S>(server: &Server<S>) {
     server.tasks.close();
     server.tasks.wait().await;
     tokio::time::sleep(DRAIN).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use tokio::io::DuplexStream;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::testing::STORE;
+
+    #[tokio::test]
+    async fn accepting_rests_after_it_failed() {
+        let store = Arc::new(MemoryStore::new(STORE, 0, ChaCha8Rng::seed_from_u64(1)));
+        let failures = (0..3).map(|_| Err::<DuplexStream, _>(io::Error::other("no descriptors")));
+        let begun = Instant::now();
+        let incoming = futures::stream::iter(failures);
+        serve_connections(store, ServerConfig::default(), incoming, std::future::pending())
+            .await
+            .unwrap();
+        assert!(begun.elapsed() >= 3 * ACCEPT_PAUSE);
+    }
 }

@@ -1,5 +1,8 @@
 //! Clients that vanish, servers that stop, and what must not be left behind.
 
+use futures::FutureExt;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -243,5 +246,40 @@ async fn a_stopping_server_says_of_a_read_that_it_was_cut_short() {
     };
     let mut reading = harness.client.clone().read_blocks(request).await.unwrap().into_inner();
     assert_eq!(reading.message().await.unwrap_err().code(), Code::Unavailable);
+    harness.stop().await;
+}
+
+fn impatient() -> ServerConfig {
+    ServerConfig { idle: Duration::from_millis(1), ..ServerConfig::default() }
+}
+
+#[tokio::test]
+async fn a_call_whose_request_never_comes_is_ended() {
+    let harness = Harness::with(impatient()).await;
+    let endpoint = Endpoint::from_shared(harness.address.clone()).unwrap();
+    let mut calls = Grpc::new(endpoint.connect().await.unwrap());
+    calls.ready().await.unwrap();
+    let nothing = futures::stream::pending::<wire::ReadSlotRequest>();
+    let codec = tonic_prost::ProstCodec::<_, wire::ReadSlotAnswer>::default();
+    let path = PathAndQuery::from_static("/tarn.storage.v1.Storage/ReadSlot");
+    let calling = calls.client_streaming(tonic::Request::new(nothing), path, codec);
+    let called = tokio::time::timeout(Duration::from_secs(20), calling).await;
+    assert_eq!(called.expect("it ends").unwrap_err().code(), Code::Cancelled);
+    drop(calls);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_opened_outlives_the_time_for_opening_it() {
+    let harness = Harness::with(impatient()).await;
+    let watch = wire::WatchSlotRequest {
+        storage_index: bytes(writer().storage_index().as_bytes()),
+        ..Default::default()
+    };
+    let mut watching = harness.client.clone().watch_slot(watch).await.unwrap().into_inner();
+    watching.message().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(watching.message().now_or_never().is_none());
+    drop(watching);
     harness.stop().await;
 }
