@@ -218,8 +218,9 @@ impl<S: Store> Conversation<S> {
         loop {
             match stream.next().await? {
                 Request::Blocks(run) => {
-                    self.talk.take(stream, run.data.len()).await?;
                     let share = run.share.try_into().map_err(End::malformed)?;
+                    let memory = self.staging.memory_of_blocks(share, run.data.len());
+                    self.talk.take(stream, run.data.len(), memory).await?;
                     let (first, data) = (run.first_segment, run.data);
                     self.staging.blocks(share, first, data).await?;
                 }
@@ -227,7 +228,8 @@ impl<S: Store> Conversation<S> {
                     if !run.proofs.is_empty() {
                         return Err(End::malformed("rows are written without proofs"));
                     }
-                    self.talk.take(stream, run.data.len()).await?;
+                    let memory = self.staging.memory_of_rows(run.data.len());
+                    self.talk.take(stream, run.data.len(), memory).await?;
                     self.staging.rows(run.first_segment, run.data).await?;
                 }
                 Request::Seal(seal) => match self.seal(stream, seal).await? {
@@ -253,14 +255,14 @@ impl<S: Store> Conversation<S> {
 }
 
 impl<S: Store> Talk<S> {
-    /// Counts bytes against quota and space before they are taken in.
-    async fn take(&mut self, stream: &mut Stream, bytes: usize) -> Result<(), End> {
+    /// Counts bytes, and the memory they will hold, against quota and space before they are taken in.
+    async fn take(&mut self, stream: &mut Stream, bytes: usize, memory: usize) -> Result<(), End> {
         if bytes == 0 {
             return Err(End::malformed("the run is empty"));
         }
         let bytes = bytes as u64;
-        if !self.ticket.stage(bytes) {
-            return Err(End::refused(Refusal::OverQuota, "too many bytes are staged"));
+        if !self.ticket.stage(bytes, memory as u64) {
+            return Err(End::refused(Refusal::OverQuota, "too much is staged"));
         }
         if stream.taken.bytes - stream.taken.space_seen_at >= SPACE_EVERY {
             self.server.require_space(bytes).await?;

@@ -114,7 +114,7 @@ async fn admit<S: Store>(
     }
     let plan = plan(server, opening)?;
     server.require_space(plan.announced_bytes().max(1)).await?;
-    let ticket = Ticket::take(connection, Arc::clone(&server.ledger));
+    let ticket = Ticket::conversation(connection, Arc::clone(&server.ledger));
     let busy = || End::refused(Refusal::OverQuota, "too many conversations are open");
     Ok(Admitted { ticket: ticket.ok_or_else(busy)?, plan, verify_key })
 }

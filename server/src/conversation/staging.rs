@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tarn_proto::hash::Digest32;
 use tarn_proto::{Geometry, Header, ShareNumber, VersionId};
 
 use super::spool::Spool;
@@ -111,6 +112,21 @@ impl<S: Store> Staging<S> {
             table_spool: Spool::new(),
             plan,
         }
+    }
+
+    /// Bytes of memory that a run of blocks will hold: a hash for each, and the run itself while its share is small.
+    pub(super) fn memory_of_blocks(&self, share: ShareNumber, bytes: usize) -> usize {
+        let hashes = bytes.div_ceil(self.plan.geometry.block_size() as usize);
+        let held = self.share_spools.get(&share).map_or(0, |spool| spool.would_hold(bytes));
+        held.saturating_add(hashes.saturating_mul(size_of::<Digest32>()))
+    }
+
+    /// The same for a run of rows: of each, its own hash and those of the blocks of every share.
+    pub(super) fn memory_of_rows(&self, bytes: usize) -> usize {
+        let rows = bytes / self.plan.geometry.row_length();
+        let hashes = rows.saturating_mul(1 + self.plan.shares.len());
+        let held = self.table_spool.would_hold(bytes);
+        held.saturating_add(hashes.saturating_mul(size_of::<Digest32>()))
     }
 
     /// Takes in the blocks that follow in a share.

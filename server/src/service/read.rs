@@ -12,6 +12,7 @@ use tarn_proto::{Geometry, StorageIndex, Table, VersionId};
 use tonic::Status;
 
 use super::stream::{AnswerStream, Gone};
+use crate::admission::Ticket;
 use crate::hashing::{Interrupted, Load, hashed};
 use crate::manifest::{Content, StoredGeneration};
 use crate::parse::{self, unavailable};
@@ -92,11 +93,22 @@ pub(super) trait Reading {
     ) -> impl Future<Output = Result<(), Halt>> + Send;
 }
 
-/// Answers a request to its end.
+/// Answers a request to its end. The ticket is kept until the client has taken the answers, or takes no more.
 pub(super) async fn serve<S: Store, R: Reading>(
     server: Arc<Server<S>>,
-    mut request: R,
+    request: R,
     stream: AnswerStream<R::Answer>,
+    ticket: Ticket,
+) {
+    answer(&server, request, &stream).await;
+    stream.taken().await;
+    drop(ticket);
+}
+
+async fn answer<S: Store, R: Reading>(
+    server: &Server<S>,
+    mut request: R,
+    stream: &AnswerStream<R::Answer>,
 ) {
     let halt = if server.admits(request.token()) {
         let range = *request.range();
@@ -107,7 +119,7 @@ pub(super) async fn serve<S: Store, R: Reading>(
         };
         loop {
             let read = match reader.generation().await {
-                Ok(generation) => request.send(&reader, &generation, &stream).await,
+                Ok(generation) => request.send(&reader, &generation, stream).await,
                 Err(halt) => Err(halt),
             };
             match read {

@@ -49,6 +49,16 @@ impl<T> AnswerStream<T> {
         }
     }
 
+    /// Comes back when the client has taken all answers, or as soon as it can be given up.
+    pub(super) async fn taken(&self) {
+        tokio::select! {
+            biased;
+            _ = self.outbound.reserve_many(ANSWERS_MAX) => {}
+            () = self.stopping.cancelled() => {}
+            () = tokio::time::sleep(self.idle) => {}
+        }
+    }
+
     /// Comes back when the client is gone.
     pub(super) async fn closed(&self) {
         self.outbound.closed().await;

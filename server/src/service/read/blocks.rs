@@ -61,6 +61,9 @@ impl Reading for Blocks {
         };
         let geometry = generation.header.header().geometry;
         let segments = self.range.within(&geometry)?;
+        if segments.is_empty() {
+            return Ok(());
+        }
         let table = reader.table(generation).await?;
         let blocks_at_once = (MESSAGE_BYTES / geometry.block_size() as usize).max(1);
         let step = u32::try_from(blocks_at_once).unwrap_or(u32::MAX);

@@ -52,6 +52,9 @@ impl Reading for Rows {
     ) -> Result<(), Halt> {
         let geometry = generation.header.header().geometry;
         let segments = self.range.within(&geometry)?;
+        if segments.is_empty() {
+            return Ok(());
+        }
         let table = reader.table(generation).await?;
         let tree = if self.with_proofs {
             let table = table.clone();
