@@ -11,7 +11,8 @@ use subtle::ConstantTimeEq;
 pub struct ServerConfig {
     /// How long a Sealed holds without Extend.
     pub promise: Duration,
-    /// A conversation, or an answer that its client does not take, ends after so long without a sign of life.
+    /// A conversation, a request that does not come whole, or an answer that its client does not take, ends after so
+    /// long without a sign of life.
     pub idle: Duration,
     /// What every request must show; none admits everybody.
     pub token: Option<Token>,
