@@ -1,5 +1,5 @@
-//! Who is admitted, and how much at once: counts of open conversations and staged bytes, by connection and overall.
-//! What is taken is given back when its [`Ticket`] is dropped.
+//! Who is admitted, and how much at once: counts of what is in use, by connection and overall. What is taken is given
+//! back when its [`Ticket`] is dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,10 +12,39 @@ pub(crate) struct Ledger {
     used: Mutex<Used>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Used {
     conversations: u32,
+    reads: u32,
     staged_bytes: u64,
+    memory_bytes: u64,
+}
+
+impl Used {
+    const fn plus(self, more: Self) -> Self {
+        Self {
+            conversations: self.conversations.saturating_add(more.conversations),
+            reads: self.reads.saturating_add(more.reads),
+            staged_bytes: self.staged_bytes.saturating_add(more.staged_bytes),
+            memory_bytes: self.memory_bytes.saturating_add(more.memory_bytes),
+        }
+    }
+
+    const fn minus(self, less: Self) -> Self {
+        Self {
+            conversations: self.conversations.saturating_sub(less.conversations),
+            reads: self.reads.saturating_sub(less.reads),
+            staged_bytes: self.staged_bytes.saturating_sub(less.staged_bytes),
+            memory_bytes: self.memory_bytes.saturating_sub(less.memory_bytes),
+        }
+    }
+
+    const fn fits(self, quota: &Quota) -> bool {
+        self.conversations <= quota.conversations_max
+            && self.reads <= quota.reads_max
+            && self.staged_bytes <= quota.staged_bytes_max
+            && self.memory_bytes <= quota.memory_bytes_max
+    }
 }
 
 impl Ledger {
@@ -28,62 +57,61 @@ impl Ledger {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_conversation(&self) -> bool {
+    fn take(&self, more: Used) -> bool {
         let mut used = self.used();
-        let fits = used.conversations < self.quota.conversations_max;
-        used.conversations += u32::from(fits);
-        fits
-    }
-
-    fn take_bytes(&self, bytes: u64) -> bool {
-        let mut used = self.used();
-        let wanted = used.staged_bytes.saturating_add(bytes);
-        let fits = wanted <= self.quota.staged_bytes_max;
+        let wanted = used.plus(more);
+        let fits = wanted.fits(&self.quota);
         if fits {
-            used.staged_bytes = wanted;
+            *used = wanted;
         }
         fits
     }
 
-    fn give_back(&self, conversations: u32, bytes: u64) {
+    fn give_back(&self, less: Used) {
         let mut used = self.used();
-        used.conversations = used.conversations.saturating_sub(conversations);
-        used.staged_bytes = used.staged_bytes.saturating_sub(bytes);
+        *used = used.minus(less);
     }
 }
 
-/// One conversation's part of its connection's quota and of the server's.
+/// What one call takes of its connection's quota and of the server's.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     ledgers: [Arc<Ledger>; 2],
-    staged_bytes: u64,
+    taken: Used,
 }
 
 impl Ticket {
     /// Takes one conversation from both; none when either is used up.
-    pub(crate) fn take(connection: Arc<Ledger>, server: Arc<Ledger>) -> Option<Self> {
-        if !connection.take_conversation() {
-            return None;
-        }
-        if !server.take_conversation() {
-            connection.give_back(1, 0);
-            return None;
-        }
-        Some(Self { ledgers: [connection, server], staged_bytes: 0 })
+    pub(crate) fn conversation(connection: Arc<Ledger>, server: Arc<Ledger>) -> Option<Self> {
+        Self::with(connection, server, Used { conversations: 1, ..Used::default() })
     }
 
-    /// Takes bytes from both; false when either is used up.
+    /// Takes one read from both; none when either is used up.
+    pub(crate) fn read(connection: Arc<Ledger>, server: Arc<Ledger>) -> Option<Self> {
+        Self::with(connection, server, Used { reads: 1, ..Used::default() })
+    }
+
+    /// Takes bytes that are staged, and the memory they hold, from both; false when either is used up.
     #[must_use]
-    pub(crate) fn stage(&mut self, bytes: u64) -> bool {
+    pub(crate) fn stage(&mut self, staged_bytes: u64, memory_bytes: u64) -> bool {
+        self.take(Used { staged_bytes, memory_bytes, ..Used::default() })
+    }
+
+    fn with(connection: Arc<Ledger>, server: Arc<Ledger>, first: Used) -> Option<Self> {
+        let mut ticket = Self { ledgers: [connection, server], taken: Used::default() };
+        ticket.take(first).then_some(ticket)
+    }
+
+    fn take(&mut self, more: Used) -> bool {
         let [connection, server] = &self.ledgers;
-        if !connection.take_bytes(bytes) {
+        if !connection.take(more) {
             return false;
         }
-        if !server.take_bytes(bytes) {
-            connection.give_back(0, bytes);
+        if !server.take(more) {
+            connection.give_back(more);
             return false;
         }
-        self.staged_bytes += bytes;
+        self.taken = self.taken.plus(more);
         true
     }
 }
@@ -91,7 +119,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         for ledger in &self.ledgers {
-            ledger.give_back(1, self.staged_bytes);
+            ledger.give_back(self.taken);
         }
     }
 }
@@ -101,29 +129,45 @@ mod tests {
     use super::*;
 
     fn ledger(conversations_max: u32, staged_bytes_max: u64) -> Arc<Ledger> {
-        Ledger::new(Quota { conversations_max, staged_bytes_max })
+        Ledger::new(Quota {
+            conversations_max,
+            staged_bytes_max,
+            memory_bytes_max: 8,
+            reads_max: 1,
+        })
     }
 
     #[test]
     fn what_a_ticket_took_is_given_back_when_it_goes() {
         let (connection, server) = (ledger(1, 10), ledger(9, 90));
-        let take = || Ticket::take(Arc::clone(&connection), Arc::clone(&server));
+        let take = || Ticket::conversation(Arc::clone(&connection), Arc::clone(&server));
         let mut ticket = take().unwrap();
         assert!(take().is_none());
-        assert!(ticket.stage(10) && !ticket.stage(1));
+        assert!(ticket.stage(10, 8) && !ticket.stage(1, 0) && !ticket.stage(0, 1));
         drop(ticket);
-        assert!(take().unwrap().stage(10));
+        assert!(take().unwrap().stage(10, 8));
+    }
+
+    #[test]
+    fn reads_are_counted_apart_from_conversations() {
+        let (connection, server) = (ledger(1, 10), ledger(9, 90));
+        let read = || Ticket::read(Arc::clone(&connection), Arc::clone(&server));
+        let conversation = Ticket::conversation(Arc::clone(&connection), Arc::clone(&server));
+        assert!(conversation.is_some());
+        let reading = read().unwrap();
+        assert!(read().is_none());
+        drop(reading);
+        assert!(read().is_some());
     }
 
     #[test]
     fn what_the_server_refuses_is_not_counted_against_the_connection() {
         let (connection, server) = (ledger(2, 10), ledger(1, 5));
-        let take = || Ticket::take(Arc::clone(&connection), Arc::clone(&server));
+        let take = || Ticket::conversation(Arc::clone(&connection), Arc::clone(&server));
         let mut ticket = take().unwrap();
         assert!(take().is_none());
-        assert!(!ticket.stage(6));
+        assert!(!ticket.stage(6, 0));
         drop(ticket);
-        let used = connection.used();
-        assert_eq!((used.conversations, used.staged_bytes), (0, 0));
+        assert_eq!(*connection.used(), Used::default());
     }
 }

@@ -11,7 +11,8 @@ use subtle::ConstantTimeEq;
 pub struct ServerConfig {
     /// How long a Sealed holds without Extend.
     pub promise: Duration,
-    /// A conversation, or an answer that its client does not take, ends after so long without a sign of life.
+    /// A conversation, a request that does not come whole, or an answer that its client does not take, ends after so
+    /// long without a sign of life.
     pub idle: Duration,
     /// What every request must show; none admits everybody.
     pub token: Option<Token>,
@@ -30,7 +31,7 @@ pub struct Limits {
     pub share_bytes_max: u64,
     /// Bytes of one version's table.
     pub table_bytes_max: u64,
-    /// Conversations open at once, and bytes staged in them, on one connection.
+    /// How much may be in use at once on one connection.
     pub connection: Quota,
     /// The same on all connections together.
     pub server: Quota,
@@ -43,6 +44,10 @@ pub struct Quota {
     pub conversations_max: u32,
     /// Bytes staged and neither committed nor released.
     pub staged_bytes_max: u64,
+    /// Bytes of memory that open conversations hold: hashes of what they staged, and data too small for a chunk.
+    pub memory_bytes_max: u64,
+    /// Streams of blocks and rows being read.
+    pub reads_max: u32,
 }
 
 impl Default for ServerConfig {
@@ -63,8 +68,18 @@ impl Default for Limits {
         Self {
             share_bytes_max: 64 << 30,
             table_bytes_max: 64 << 20,
-            connection: Quota { conversations_max: 256, staged_bytes_max: 128 << 30 },
-            server: Quota { conversations_max: 4096, staged_bytes_max: 1 << 40 },
+            connection: Quota {
+                conversations_max: 256,
+                staged_bytes_max: 128 << 30,
+                memory_bytes_max: 256 << 20,
+                reads_max: 256,
+            },
+            server: Quota {
+                conversations_max: 4096,
+                staged_bytes_max: 1 << 40,
+                memory_bytes_max: 1 << 30,
+                reads_max: 4096,
+            },
         }
     }
 }

@@ -160,8 +160,15 @@ impl Stream {
             }
         };
         match message {
-            Ok(Some(message)) => {
-                message.request.ok_or_else(|| End::malformed("the message holds no request"))
+            Ok(Some(wire::WriteRequest { request: Some(request) })) => {
+                // Messages that never cease must not hold a stopping server up. A Commit that arrived is carried out.
+                if !matches!(request, Request::Commit(_)) {
+                    self.answers.require_running()?;
+                }
+                Ok(request)
+            }
+            Ok(Some(wire::WriteRequest { request: None })) => {
+                Err(End::malformed("the message holds no request"))
             }
             Ok(None) => Err(End::Gone),
             // A client that is gone never sees this; one that sent what cannot be decoded does.
@@ -211,8 +218,9 @@ impl<S: Store> Conversation<S> {
         loop {
             match stream.next().await? {
                 Request::Blocks(run) => {
-                    self.talk.take(stream, run.data.len()).await?;
                     let share = run.share.try_into().map_err(End::malformed)?;
+                    let memory = self.staging.memory_of_blocks(share, run.data.len());
+                    self.talk.take(stream, run.data.len(), memory).await?;
                     let (first, data) = (run.first_segment, run.data);
                     self.staging.blocks(share, first, data).await?;
                 }
@@ -220,7 +228,8 @@ impl<S: Store> Conversation<S> {
                     if !run.proofs.is_empty() {
                         return Err(End::malformed("rows are written without proofs"));
                     }
-                    self.talk.take(stream, run.data.len()).await?;
+                    let memory = self.staging.memory_of_rows(run.data.len());
+                    self.talk.take(stream, run.data.len(), memory).await?;
                     self.staging.rows(run.first_segment, run.data).await?;
                 }
                 Request::Seal(seal) => match self.seal(stream, seal).await? {
@@ -246,14 +255,14 @@ impl<S: Store> Conversation<S> {
 }
 
 impl<S: Store> Talk<S> {
-    /// Counts bytes against quota and space before they are taken in.
-    async fn take(&mut self, stream: &mut Stream, bytes: usize) -> Result<(), End> {
+    /// Counts bytes, and the memory they will hold, against quota and space before they are taken in.
+    async fn take(&mut self, stream: &mut Stream, bytes: usize, memory: usize) -> Result<(), End> {
         if bytes == 0 {
             return Err(End::malformed("the run is empty"));
         }
         let bytes = bytes as u64;
-        if !self.ticket.stage(bytes) {
-            return Err(End::refused(Refusal::OverQuota, "too many bytes are staged"));
+        if !self.ticket.stage(bytes, memory as u64) {
+            return Err(End::refused(Refusal::OverQuota, "too much is staged"));
         }
         if stream.taken.bytes - stream.taken.space_seen_at >= SPACE_EVERY {
             self.server.require_space(bytes).await?;

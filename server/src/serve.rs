@@ -1,9 +1,11 @@
-//! A listener in, a running server out. When it is told to stop, commits under way are finished, every other stream
-//! ends, and nothing of the server is left behind.
+//! A listener in, a running server out. When it is told to stop, no connection is accepted any more, commits under way
+//! are finished and answered, and every other call ends; clients that have not hung up a little later are cut off, so
+//! that none can hold the server up and nothing of it is left behind.
 
 mod connection;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tarn_proto::wire;
 use tarn_proto::wire::storage_server::StorageServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Ledger;
@@ -34,6 +37,12 @@ const STREAMS_MAX: u32 = 1024;
 /// How often a silent connection is asked whether it is alive, and how long it may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an accepted connection may take to begin to speak.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// What clients of a stopping server have, once its tasks have ended, to take the last answers and hang up.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How long accepting rests after it failed: what it lacks, such as descriptors, does not come back at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a server stopped without being told to.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +89,10 @@ where
     S: Store,
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let quota = server.config.limits.connection;
-    let incoming = incoming.map(move |io| io.map(|io| Connection::new(io, Ledger::new(quota))));
+    let cut = CancellationToken::new();
+    // Whatever way this ends, no connection outlives it.
+    let _cut_at_last = cut.clone().drop_guard();
+    let incoming = connections(&server, incoming, cut.clone());
     let storage = StorageServer::new(StorageService::new(Arc::clone(&server)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -92,13 +103,15 @@ where
         .build_v1()?;
 
     let stopping = server.stopping.clone();
-    let served = tonic::transport::Server::builder()
+    let serving = tonic::transport::Server::builder()
         .max_frame_size(FRAME_BYTES_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        // Until the answer begins: it ends calls whose request never comes whole, and no stream that was opened.
+        .timeout(server.config.idle)
         .add_service(storage)
         .add_service(health)
         .add_service(reflection)
@@ -106,11 +119,72 @@ where
             shutdown.await;
             tracing::debug!("stopping");
             stopping.cancel();
-        })
-        .await;
+        });
+    let mut serving = pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = drained(&server) => {
+            cut.cancel();
+            serving.await
+        }
+    };
 
     server.stopping.cancel();
     server.tasks.close();
     server.tasks.wait().await;
     Ok(served?)
+}
+
+/// Gives every connection its ledger, and a limit to its life.
+fn connections<S, C: Send>(
+    server: &Server<S>,
+    incoming: impl Stream<Item = std::io::Result<C>> + Send,
+    cut: CancellationToken,
+) -> impl Stream<Item = std::io::Result<Connection<C>>> + Send {
+    let quota = server.config.limits.connection;
+    incoming.then(move |accepted| {
+        let accepted =
+            accepted.map(|io| Connection::new(io, Ledger::new(quota), &cut, SILENCE_MAX));
+        async move {
+            if let Err(error) = &accepted {
+                tracing::warn!(error = error as &dyn std::error::Error, "accepting failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            accepted
+        }
+    })
+}
+
+/// Comes back when a stopping server has finished its tasks and its clients have had time to hang up.
+async fn drained<S>(server: &Server<S>) {
+    server.stopping.cancelled().await;
+    server.tasks.close();
+    server.tasks.wait().await;
+    tokio::time::sleep(DRAIN).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use tokio::io::DuplexStream;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::testing::STORE;
+
+    #[tokio::test]
+    async fn accepting_rests_after_it_failed() {
+        let store = Arc::new(MemoryStore::new(STORE, 0, ChaCha8Rng::seed_from_u64(1)));
+        let failures = (0..3).map(|_| Err::<DuplexStream, _>(io::Error::other("no descriptors")));
+        let begun = Instant::now();
+        let incoming = futures::stream::iter(failures);
+        serve_connections(store, ServerConfig::default(), incoming, std::future::pending())
+            .await
+            .unwrap();
+        assert!(begun.elapsed() >= 3 * ACCEPT_PAUSE);
+    }
 }

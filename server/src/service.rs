@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use crate::admission::Ledger;
+use crate::admission::{Ledger, Ticket};
 use crate::clock::millis;
 use crate::conversation;
 use crate::parse::{self, BadCertificate, malformed, unavailable};
@@ -53,6 +53,11 @@ impl<S: Store> StorageService<S> {
     fn connection<T>(&self, request: &Request<T>) -> Arc<Ledger> {
         let known = request.extensions().get::<Arc<Ledger>>().cloned();
         known.unwrap_or_else(|| Ledger::new(self.server.config.limits.connection))
+    }
+
+    fn reading<T>(&self, request: &Request<T>) -> Result<Ticket, Status> {
+        let ticket = Ticket::read(self.connection(request), Arc::clone(&self.server.ledger));
+        ticket.ok_or_else(|| Status::resource_exhausted("too many reads are open"))
     }
 }
 
@@ -100,10 +105,11 @@ impl<S: Store> Storage for StorageService<S> {
         &self,
         request: Request<wire::ReadBlocksRequest>,
     ) -> Answered<Self::ReadBlocksStream> {
+        let ticket = self.reading(&request)?;
         let (stream, answers) = stream::answers(&self.server);
         let request = read::Blocks::parse(request.into_inner())?;
         let span = tracing::debug_span!("read_blocks", slot = %request.range.storage_index);
-        let reading = read::serve(Arc::clone(&self.server), request, stream);
+        let reading = read::serve(Arc::clone(&self.server), request, stream, ticket);
         self.server.tasks.spawn(reading.instrument(span));
         Ok(answers)
     }
@@ -112,10 +118,11 @@ impl<S: Store> Storage for StorageService<S> {
         &self,
         request: Request<wire::ReadRowsRequest>,
     ) -> Answered<Self::ReadRowsStream> {
+        let ticket = self.reading(&request)?;
         let (stream, answers) = stream::answers(&self.server);
         let request = read::Rows::parse(request.into_inner())?;
         let span = tracing::debug_span!("read_rows", slot = %request.range.storage_index);
-        let reading = read::serve(Arc::clone(&self.server), request, stream);
+        let reading = read::serve(Arc::clone(&self.server), request, stream, ticket);
         self.server.tasks.spawn(reading.instrument(span));
         Ok(answers)
     }

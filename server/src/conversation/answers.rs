@@ -46,14 +46,17 @@ impl Answers {
         let _ = self.deliver(Err(status)).await;
     }
 
+    /// Refuses to go on once the server is stopping.
+    pub(super) fn require_running(&self) -> Result<(), End> {
+        if self.stopping.is_cancelled() { Err(stopping()) } else { Ok(()) }
+    }
+
     /// Waits for the client's next message, as long as it may be waited for.
     pub(super) async fn waiting_for<T>(&self, next: impl Future<Output = T>) -> Result<T, End> {
         tokio::select! {
             biased;
             next = next => Ok(next),
-            () = self.stopping.cancelled() => {
-                Err(End::Failed(Status::unavailable("the server is stopping")))
-            }
+            () = self.stopping.cancelled() => Err(stopping()),
             () = tokio::time::sleep(self.idle) => {
                 Err(End::Failed(Status::deadline_exceeded("the conversation was idle for too long")))
             }
@@ -73,4 +76,8 @@ impl Answers {
             () = tokio::time::sleep(self.idle) => Err(End::Gone),
         }
     }
+}
+
+fn stopping() -> End {
+    End::Failed(Status::unavailable("the server is stopping"))
 }

@@ -32,12 +32,17 @@ struct Opening {
     finalize: Option<wire::Certificate>,
 }
 
+/// A client that may write to the slot it names.
+struct Permitted {
+    verify_key: VerifyKey,
+    certificate: Option<Certificate>,
+}
+
 /// What an Open was granted.
 struct Admitted {
     ticket: Ticket,
     plan: Plan,
     verify_key: VerifyKey,
-    certificate: Option<Certificate>,
 }
 
 /// Reads the first message and opens the conversation, or says why not.
@@ -54,13 +59,8 @@ pub(super) async fn open<S: Store>(
     }
     let opening = parse(message)?;
     let handle = server.slots.get(opening.storage_index);
-    match admit(server, connection, &opening).await {
-        Ok(admitted) => {
-            if let Some(certificate) = admitted.certificate {
-                finalize(&handle, certificate).await;
-            }
-            begin(server, stream, handle, opening, admitted).await
-        }
+    match admit(server, connection, &handle, &opening).await {
+        Ok(admitted) => begin(server, stream, handle, opening, admitted).await,
         Err(End::Refused(refused)) => Err(End::Refused(with_state(&handle, refused).await)),
         Err(End::Gone) => Err(End::Gone),
         Err(End::Failed(status)) => Err(End::Failed(status)),
@@ -100,8 +100,26 @@ fn parse(message: wire::Open) -> Result<Opening, End> {
 async fn admit<S: Store>(
     server: &Server<S>,
     connection: Arc<Ledger>,
+    handle: &SlotHandle<S>,
     opening: &Opening,
 ) -> Result<Admitted, End> {
+    let Permitted { verify_key, certificate } = permit(server, opening)?;
+    // Its own step, whatever becomes of the conversation.
+    if let Some(certificate) = certificate {
+        finalize(handle, certificate).await;
+    }
+    if opening.is_update {
+        let why = "updates by copy-on-write are not known here: send whole columns";
+        return Err(End::refused(Refusal::Unsupported, why));
+    }
+    let plan = plan(server, opening)?;
+    server.require_space(plan.announced_bytes().max(1)).await?;
+    let ticket = Ticket::conversation(connection, Arc::clone(&server.ledger));
+    let busy = || End::refused(Refusal::OverQuota, "too many conversations are open");
+    Ok(Admitted { ticket: ticket.ok_or_else(busy)?, plan, verify_key })
+}
+
+fn permit<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Permitted, End> {
     if server.config.read_only {
         return Err(Refusal::ReadOnly.into());
     }
@@ -110,15 +128,7 @@ async fn admit<S: Store>(
         None => None,
         Some(message) => Some(parse::certificate(opening.storage_index, message)?),
     };
-    if opening.is_update {
-        let why = "updates by copy-on-write are not known here: send whole columns";
-        return Err(End::refused(Refusal::Unsupported, why));
-    }
-    let plan = plan(server, opening)?;
-    server.require_space(plan.announced_bytes().max(1)).await?;
-    let ticket = Ticket::take(connection, Arc::clone(&server.ledger));
-    let busy = || End::refused(Refusal::OverQuota, "too many conversations are open");
-    Ok(Admitted { ticket: ticket.ok_or_else(busy)?, plan, verify_key, certificate })
+    Ok(Permitted { verify_key, certificate })
 }
 
 fn plan<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Plan, End> {
@@ -143,7 +153,7 @@ fn plan<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Plan, End> {
     Ok(plan)
 }
 
-/// The certificate that rides on an Open is its own step: what comes of it changes nothing for the conversation.
+/// Carries out the certificate that rides on an Open. What comes of it changes nothing for the conversation.
 async fn finalize<S: Store>(handle: &SlotHandle<S>, certificate: Certificate) {
     match handle.lock().await {
         Ok(mut slot) => {

@@ -38,6 +38,14 @@ impl<C: ChunkWriter> Spool<C> {
         matches!(self, Self::Kept { .. })
     }
 
+    /// How many of so many bytes would stay in memory if they were added.
+    pub(super) fn would_hold(&self, bytes: usize) -> usize {
+        match self {
+            Self::Memory(held) if held.len().saturating_add(bytes) <= INLINE_MAX => bytes,
+            Self::Memory(_) | Self::Chunk { .. } | Self::Kept { .. } | Self::Broken => 0,
+        }
+    }
+
     /// Adds bytes at the end.
     pub(super) async fn append<S>(&mut self, store: &S, bytes: Bytes) -> Result<(), StoreError>
     where

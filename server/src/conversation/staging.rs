@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tarn_proto::hash::Digest32;
 use tarn_proto::{Geometry, Header, ShareNumber, VersionId};
 
 use super::spool::Spool;
-use crate::hashing::{Interrupted, hashed};
+use crate::hashing::{Interrupted, Load, hashed};
 use crate::manifest::Content;
 use crate::slot::{
     Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
@@ -48,6 +49,22 @@ impl Plan {
     pub(super) fn check_limits(&self) -> Result<(), BadRun> {
         self.check_share(self.geometry.share_length())?;
         self.check_table(self.geometry.table_length() as u64)
+    }
+
+    /// Whether a share may grow to so many bytes.
+    fn check_staged_share(&self, bytes: u64) -> Result<(), BadRun> {
+        if self.length_known && bytes > self.geometry.share_length() {
+            return Err(Mismatch::PastEnd { what: "blocks" }.into());
+        }
+        self.check_share(bytes)
+    }
+
+    /// Whether the table may grow to so many bytes.
+    fn check_staged_table(&self, bytes: u64) -> Result<(), BadRun> {
+        if self.length_known && bytes > self.geometry.table_length() as u64 {
+            return Err(Mismatch::PastEnd { what: "rows" }.into());
+        }
+        self.check_table(bytes)
     }
 
     const fn check_share(&self, bytes: u64) -> Result<(), BadRun> {
@@ -97,6 +114,21 @@ impl<S: Store> Staging<S> {
         }
     }
 
+    /// Bytes of memory that a run of blocks will hold: a hash for each, and the run itself while its share is small.
+    pub(super) fn memory_of_blocks(&self, share: ShareNumber, bytes: usize) -> usize {
+        let hashes = bytes.div_ceil(self.plan.geometry.block_size() as usize);
+        let held = self.share_spools.get(&share).map_or(0, |spool| spool.would_hold(bytes));
+        held.saturating_add(hashes.saturating_mul(size_of::<Digest32>()))
+    }
+
+    /// The same for a run of rows: of each, its own hash and those of the blocks of every share.
+    pub(super) fn memory_of_rows(&self, bytes: usize) -> usize {
+        let rows = bytes / self.plan.geometry.row_length();
+        let hashes = rows.saturating_mul(1 + self.plan.shares.len());
+        let held = self.table_spool.would_hold(bytes);
+        held.saturating_add(hashes.saturating_mul(size_of::<Digest32>()))
+    }
+
     /// Takes in the blocks that follow in a share.
     pub(super) async fn blocks(
         &mut self,
@@ -108,9 +140,11 @@ impl<S: Store> Staging<S> {
         if spool.is_kept() {
             return Err(Mismatch::PastEnd { what: "blocks" }.into());
         }
-        self.plan.check_share(spool.length() + data.len() as u64)?;
+        self.plan.check_staged_share(spool.length() + data.len() as u64)?;
         let (bytes, block_size) = (data.clone(), self.plan.geometry.block_size());
-        let run = hashed(data.len(), move || {
+        let hashes = data.len().div_ceil(block_size as usize);
+        self.columns.expect(share, first_segment, hashes)?;
+        let run = hashed(Load { bytes: data.len(), hashes }, move || {
             HashedBlocks::hash(share, first_segment, block_size, &bytes)
         });
         self.columns.append(run.await?)?;
@@ -124,10 +158,14 @@ impl<S: Store> Staging<S> {
             return Err(Mismatch::PastEnd { what: "rows" }.into());
         }
         let length = self.table_spool.length() + data.len() as u64;
-        self.plan.check_table(length)?;
+        self.plan.check_staged_table(length)?;
+        let hashes = data.len() / self.plan.geometry.row_length();
+        self.table.expect(first_segment, hashes)?;
         let (bytes, n) = (data.clone(), self.plan.geometry.n());
         let shares = self.plan.shares.clone();
-        let run = hashed(data.len(), move || HashedRows::hash(n, &shares, first_segment, &bytes));
+        let run = hashed(Load { bytes: data.len(), hashes }, move || {
+            HashedRows::hash(n, &shares, first_segment, &bytes)
+        });
         self.table.append(run.await??)?;
         self.table_spool.append(&*self.store, data).await?;
         Ok(())

@@ -12,7 +12,8 @@ use tarn_proto::{Geometry, StorageIndex, Table, VersionId};
 use tonic::Status;
 
 use super::stream::{AnswerStream, Gone};
-use crate::hashing::{Interrupted, hashed};
+use crate::admission::Ticket;
+use crate::hashing::{Interrupted, Load, hashed};
 use crate::manifest::{Content, StoredGeneration};
 use crate::parse::{self, unavailable};
 use crate::server::Server;
@@ -92,11 +93,22 @@ pub(super) trait Reading {
     ) -> impl Future<Output = Result<(), Halt>> + Send;
 }
 
-/// Answers a request to its end.
+/// Answers a request to its end. The ticket is kept until the client has taken the answers, or takes no more.
 pub(super) async fn serve<S: Store, R: Reading>(
     server: Arc<Server<S>>,
-    mut request: R,
+    request: R,
     stream: AnswerStream<R::Answer>,
+    ticket: Ticket,
+) {
+    answer(&server, request, &stream).await;
+    stream.taken().await;
+    drop(ticket);
+}
+
+async fn answer<S: Store, R: Reading>(
+    server: &Server<S>,
+    mut request: R,
+    stream: &AnswerStream<R::Answer>,
 ) {
     let halt = if server.admits(request.token()) {
         let range = *request.range();
@@ -107,7 +119,7 @@ pub(super) async fn serve<S: Store, R: Reading>(
         };
         loop {
             let read = match reader.generation().await {
-                Ok(generation) => request.send(&reader, &generation, &stream).await,
+                Ok(generation) => request.send(&reader, &generation, stream).await,
                 Err(halt) => Err(halt),
             };
             match read {
@@ -149,7 +161,8 @@ impl<S: Store> Reader<S> {
         let header = generation.header.clone();
         let length = header.header().geometry.table_length();
         let bytes = self.read(Damage::Table, &generation.table, 0, length).await?;
-        let checked = hashed(length, move || {
+        let hashes = 2 * header.header().geometry.segments() as usize;
+        let checked = hashed(Load { bytes: length, hashes }, move || {
             let header = header.header();
             Table::verify(&header.geometry, &header.table_root, bytes)
         });

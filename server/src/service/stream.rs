@@ -35,13 +35,27 @@ pub(super) fn answers<S: Store, T>(
 }
 
 impl<T> AnswerStream<T> {
-    /// Sends an answer, if the client takes it in time.
+    /// Sends an answer, if the client takes it in time. Once the server is stopping, says that and no more.
     pub(super) async fn send(&self, answer: Result<T, Status>) -> Result<(), Gone> {
         tokio::select! {
             biased;
+            () = self.stopping.cancelled() => {
+                // Without room for it, the connection ends before the stream does.
+                let _ = self.outbound.try_send(Err(Status::unavailable("the server is stopping")));
+                Err(Gone)
+            }
             sent = self.outbound.send(answer) => sent.map_err(|_| Gone),
-            () = self.stopping.cancelled() => Err(Gone),
             () = tokio::time::sleep(self.idle) => Err(Gone),
+        }
+    }
+
+    /// Comes back when the client has taken all answers, or as soon as it can be given up.
+    pub(super) async fn taken(&self) {
+        tokio::select! {
+            biased;
+            _ = self.outbound.reserve_many(ANSWERS_MAX) => {}
+            () = self.stopping.cancelled() => {}
+            () = tokio::time::sleep(self.idle) => {}
         }
     }
 

@@ -99,14 +99,26 @@ impl Columns {
         Self(empty.collect())
     }
 
-    /// Adds the run that follows in its share.
-    pub fn append(&mut self, run: HashedBlocks) -> Result<(), Mismatch> {
-        let share = run.share;
-        let column = self.0.get_mut(&share).ok_or(Mismatch::Share { share })?;
-        follows("blocks", column.hashes.len(), run.first_segment, run.hashes.len())?;
+    /// Whether a run of so many blocks may follow in its share: to be asked before it is hashed.
+    pub fn expect(
+        &self,
+        share: ShareNumber,
+        first_segment: u32,
+        blocks: usize,
+    ) -> Result<(), Mismatch> {
+        let column = self.0.get(&share).ok_or(Mismatch::Share { share })?;
+        follows("blocks", column.hashes.len(), first_segment, blocks)?;
         if column.ended {
             return Err(Mismatch::PastEnd { what: "blocks" });
         }
+        Ok(())
+    }
+
+    /// Adds the run that follows in its share.
+    pub fn append(&mut self, run: HashedBlocks) -> Result<(), Mismatch> {
+        let share = run.share;
+        self.expect(share, run.first_segment, run.hashes.len())?;
+        let column = self.0.get_mut(&share).ok_or(Mismatch::Share { share })?;
         column.hashes.extend(run.hashes);
         column.bytes += run.bytes;
         column.ended = run.ends_short;
@@ -160,9 +172,14 @@ pub struct TableDigest {
 }
 
 impl TableDigest {
+    /// Whether a run of so many rows may follow: to be asked before it is hashed.
+    pub fn expect(&self, first_segment: u32, rows: usize) -> Result<(), Mismatch> {
+        follows("rows", self.leaves.len(), first_segment, rows)
+    }
+
     /// Adds the run that follows.
     pub fn append(&mut self, run: HashedRows) -> Result<(), Mismatch> {
-        follows("rows", self.leaves.len(), run.first_segment, run.leaves.len())?;
+        self.expect(run.first_segment, run.leaves.len())?;
         self.leaves.extend(run.leaves);
         for (share, hashes) in run.expected {
             self.expected.entry(share).or_default().extend(hashes);
@@ -184,7 +201,7 @@ fn follows(what: &'static str, held: usize, first: u32, count: usize) -> Result<
             got: first,
         });
     }
-    if held + count > ROWS_MAX as usize {
+    if held.saturating_add(count) > ROWS_MAX as usize {
         return Err(Mismatch::PastEnd { what });
     }
     Ok(())

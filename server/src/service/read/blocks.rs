@@ -7,7 +7,7 @@ use tonic::Status;
 use wire::read_blocks_answer::Answer;
 
 use super::{AnswerStream, Halt, MESSAGE_BYTES, Range, Reader, Reading};
-use crate::hashing::hashed;
+use crate::hashing::{Load, hashed};
 use crate::manifest::StoredGeneration;
 use crate::parse::malformed;
 use crate::slot::Damage;
@@ -61,6 +61,9 @@ impl Reading for Blocks {
         };
         let geometry = generation.header.header().geometry;
         let segments = self.range.within(&geometry)?;
+        if segments.is_empty() {
+            return Ok(());
+        }
         let table = reader.table(generation).await?;
         let blocks_at_once = (MESSAGE_BYTES / geometry.block_size() as usize).max(1);
         let step = u32::try_from(blocks_at_once).unwrap_or(u32::MAX);
@@ -72,8 +75,9 @@ impl Reading for Blocks {
             let part = Damage::Share(self.share);
             let data = reader.read(part, &stored.content, offset, length).await?;
             let (table, share, bytes) = (table.clone(), self.share, data.clone());
+            let load = Load { bytes: length, hashes: (end - first) as usize };
             let checked =
-                hashed(length, move || are_blocks_of(&table, &geometry, share, first..end, &bytes));
+                hashed(load, move || are_blocks_of(&table, &geometry, share, first..end, &bytes));
             if !checked.await? {
                 return Err(reader.damaged(part, &stored.content).await);
             }

@@ -7,7 +7,7 @@ use wire::read_rows_answer::Answer;
 
 use super::super::proofs::ProofTree;
 use super::{AnswerStream, Halt, MESSAGE_BYTES, Range, Reader, Reading};
-use crate::hashing::hashed;
+use crate::hashing::{Load, hashed};
 use crate::manifest::StoredGeneration;
 use crate::store::Store;
 
@@ -52,10 +52,15 @@ impl Reading for Rows {
     ) -> Result<(), Halt> {
         let geometry = generation.header.header().geometry;
         let segments = self.range.within(&geometry)?;
+        if segments.is_empty() {
+            return Ok(());
+        }
         let table = reader.table(generation).await?;
         let tree = if self.with_proofs {
-            let (table, length) = (table.clone(), geometry.table_length());
-            Some(hashed(length, move || ProofTree::new(table.leaves())).await?)
+            let table = table.clone();
+            let hashes = 2 * geometry.segments() as usize;
+            let load = Load { bytes: geometry.table_length(), hashes };
+            Some(hashed(load, move || ProofTree::new(table.leaves())).await?)
         } else {
             None
         };

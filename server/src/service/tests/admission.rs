@@ -1,7 +1,7 @@
 //! Tokens and limits.
 
 use super::*;
-use crate::config::{Limits, Quota, Token};
+use crate::config::{Limits, Token};
 use crate::store::memory::MemoryStore;
 
 fn limited(change: impl FnOnce(&mut Limits)) -> ServerConfig {
@@ -160,7 +160,7 @@ async fn conversations_are_counted_by_connection_and_overall() {
 #[tokio::test]
 async fn staged_bytes_are_counted() {
     let harness = Harness::with(limited(|limits| {
-        limits.connection = Quota { conversations_max: 9, staged_bytes_max: 10 };
+        limits.connection.staged_bytes_max = 10;
     }))
     .await;
     let version = writer().version(1, 1, None);
@@ -208,5 +208,81 @@ async fn another_files_key_is_refused_at_open_and_an_update_not_known() {
         ..open_message(1, &version, &[0])
     };
     assert_eq!(open_refusal(&harness, update).await, Refusal::Unsupported);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_goes_beyond_the_announced_length_is_refused_as_it_comes() {
+    let harness = Harness::start().await;
+    let (announced, longer) = (writer().version(1, 1, None), writer().sized(1, 1, None, 4, 40));
+    for run in [blocks(&longer, 0), rows(&longer)] {
+        // No Seal is sent: the run itself is refused.
+        let mut talk = harness.talk(vec![open(1, &announced, &[0]), run]).await;
+        assert_eq!(talk.refusal().await, Refusal::BadShare);
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_rides_on_an_open_is_recorded_whatever_becomes_of_the_open() {
+    let harness = Harness::start().await;
+    let first = writer().version(1, 1, None);
+    harness.publish(1, &first, &[0]).await;
+    let store = harness.store.clone();
+    harness.stop().await;
+    let full = ServerConfig { reserved_bytes: u64::MAX, ..ServerConfig::default() };
+    let harness = Harness::on(store, full).await;
+    let second = writer().version(2, 2, Some(first.id()));
+    let riding = wire::Open {
+        finalize: Some((&first.certificate()).into()),
+        ..open_message(2, &second, &[0])
+    };
+    let mut talk = harness.talk(vec![Request::Open(riding)]).await;
+    let refused = talk.refused().await;
+    assert_eq!(Refusal::try_from(&refused), Ok(Refusal::NoSpace));
+    assert_eq!(verified(refused.state).certificates, [first.certificate()]);
+    assert_eq!(harness.state().await.certificates, [first.certificate()]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn memory_is_counted_by_hashes_and_by_what_is_not_in_a_chunk() {
+    // Ten bytes and three hashes of blocks; 480 bytes of three rows, and for each its own hash and one share's.
+    let needed = (10 + 3 * 32) + (480 + 3 * 2 * 32);
+    let version = writer().version(1, 1, None);
+    let enough = Harness::with(limited(|limits| limits.connection.memory_bytes_max = needed)).await;
+    enough.talk(prepared(1, &version, &[0])).await.sealed().await;
+    enough.stop().await;
+    let short = Harness::with(limited(|limits| limits.connection.memory_bytes_max = needed - 1));
+    let short = short.await;
+    let refusal = short.talk(prepared(1, &version, &[0])).await.refusal().await;
+    assert_eq!(refusal, Refusal::OverQuota);
+    short.stop().await;
+}
+
+#[tokio::test]
+async fn reads_are_counted_until_their_answers_are_taken() {
+    let harness = Harness::with(limited(|limits| limits.connection.reads_max = 1)).await;
+    let version = writer().sized(1, 1, None, 64 << 10, 8 << 20);
+    harness.publish(1, &version, &[0]).await;
+    let endpoint = Endpoint::from_shared(harness.address.clone()).unwrap();
+    let channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
+    let mut client = StorageClient::new(channel);
+    let request = |segments| wire::ReadBlocksRequest {
+        storage_index: bytes(writer().storage_index().as_bytes()),
+        version_id: bytes(version.id().as_bytes()),
+        segments,
+        ..Default::default()
+    };
+    let stalled = client.read_blocks(request(64)).await.unwrap();
+    let refused = client.read_blocks(request(0)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    drop(stalled);
+    until(|| {
+        let mut client = client.clone();
+        async move { client.read_blocks(request(0)).await.is_ok() }
+    })
+    .await;
+    drop(client);
     harness.stop().await;
 }

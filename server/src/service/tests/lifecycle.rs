@@ -1,5 +1,8 @@
 //! Clients that vanish, servers that stop, and what must not be left behind.
 
+use futures::FutureExt;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -199,5 +202,118 @@ async fn health_and_reflection_are_on() {
     let status = health.check(request).await.unwrap().into_inner().status;
     assert_eq!(status, i32::from(ServingStatus::Serving));
     drop(health);
+    harness.stop().await;
+}
+
+/// Stops a server whose clients do not hang up.
+async fn stop_while_clients_stay(harness: Harness) {
+    harness.stop.send(()).unwrap();
+    let served = tokio::time::timeout(Duration::from_secs(60), harness.served).await;
+    served.expect("the server stops").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stopping_server_does_not_wait_for_a_connection_that_never_spoke() {
+    let harness = Harness::start().await;
+    let address = harness.address.trim_start_matches("http://");
+    let silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    // Connections are accepted in order: once another one is served, the silent one was accepted.
+    let mut other = connect(&harness.address).await;
+    other.describe(wire::DescribeRequest::default()).await.unwrap();
+    stop_while_clients_stay(harness).await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_stopping_server_does_not_wait_for_watchers_of_its_health() {
+    let harness = Harness::start().await;
+    let endpoint = Endpoint::from_shared(harness.address.clone()).unwrap();
+    let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+    let request =
+        tonic_health::pb::HealthCheckRequest { service: "tarn.storage.v1.Storage".to_owned() };
+    let mut watching = health.watch(request).await.unwrap().into_inner();
+    watching.message().await.unwrap().unwrap();
+    stop_while_clients_stay(harness).await;
+    assert!(watching.message().await.is_err());
+}
+
+#[tokio::test]
+async fn a_stopping_server_does_not_wait_for_a_reader_that_takes_nothing() {
+    let harness = Harness::start().await;
+    let version = writer().sized(1, 1, None, 64 << 10, 8 << 20);
+    harness.publish(1, &version, &[0]).await;
+    let endpoint = Endpoint::from_shared(harness.address.clone()).unwrap();
+    let channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
+    let request = wire::ReadBlocksRequest {
+        storage_index: bytes(writer().storage_index().as_bytes()),
+        version_id: bytes(version.id().as_bytes()),
+        segments: version.header().geometry.segments(),
+        ..Default::default()
+    };
+    let reading = StorageClient::new(channel).read_blocks(request).await.unwrap();
+    stop_while_clients_stay(harness).await;
+    drop(reading);
+}
+
+#[tokio::test]
+async fn a_stopping_server_takes_in_nothing_more_however_fast_it_comes() {
+    let harness = Harness::start().await;
+    harness.server.stopping.cancel();
+    let version = writer().version(1, 1, None);
+    let mut talk = harness.talk(prepared(1, &version, &[0, 1, 2, 3])).await;
+    assert_eq!(talk.status().await, Code::Unavailable);
+    drop(talk);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_says_of_a_read_that_it_was_cut_short() {
+    let harness = Harness::start().await;
+    let version = writer().version(1, 1, None);
+    harness.publish(1, &version, &[0]).await;
+    harness.server.stopping.cancel();
+    let request = wire::ReadBlocksRequest {
+        storage_index: bytes(writer().storage_index().as_bytes()),
+        version_id: bytes(version.id().as_bytes()),
+        segments: version.header().geometry.segments(),
+        ..Default::default()
+    };
+    let mut reading = harness.client.clone().read_blocks(request).await.unwrap().into_inner();
+    assert_eq!(reading.message().await.unwrap_err().code(), Code::Unavailable);
+    harness.stop().await;
+}
+
+fn impatient() -> ServerConfig {
+    ServerConfig { idle: Duration::from_millis(1), ..ServerConfig::default() }
+}
+
+#[tokio::test]
+async fn a_call_whose_request_never_comes_is_ended() {
+    let harness = Harness::with(impatient()).await;
+    let endpoint = Endpoint::from_shared(harness.address.clone()).unwrap();
+    let mut calls = Grpc::new(endpoint.connect().await.unwrap());
+    calls.ready().await.unwrap();
+    let nothing = futures::stream::pending::<wire::ReadSlotRequest>();
+    let codec = tonic_prost::ProstCodec::<_, wire::ReadSlotAnswer>::default();
+    let path = PathAndQuery::from_static("/tarn.storage.v1.Storage/ReadSlot");
+    let calling = calls.client_streaming(tonic::Request::new(nothing), path, codec);
+    let called = tokio::time::timeout(Duration::from_secs(20), calling).await;
+    assert_eq!(called.expect("it ends").unwrap_err().code(), Code::Cancelled);
+    drop(calls);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_opened_outlives_the_time_for_opening_it() {
+    let harness = Harness::with(impatient()).await;
+    let watch = wire::WatchSlotRequest {
+        storage_index: bytes(writer().storage_index().as_bytes()),
+        ..Default::default()
+    };
+    let mut watching = harness.client.clone().watch_slot(watch).await.unwrap().into_inner();
+    watching.message().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(watching.message().now_or_never().is_none());
+    drop(watching);
     harness.stop().await;
 }

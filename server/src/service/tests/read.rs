@@ -329,3 +329,14 @@ async fn small_contents_live_in_the_manifest() {
     });
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn no_segments_are_answered_without_reading_anything() {
+    let harness = Harness::start().await;
+    let version = writer().version(1, 1, None);
+    harness.publish(1, &version, &[0]).await;
+    harness.store.fail_next(Operation::Read);
+    assert_eq!(read_blocks(&harness, version.id(), 0, 1, 0).await, Ok(vec![]));
+    assert_eq!(read_rows(&harness, version.id(), 1, 0, true).await, Ok(vec![]));
+    harness.stop().await;
+}

@@ -99,6 +99,21 @@ fn no_version_has_more_than_16384_segments() {
 }
 
 #[test]
+fn what_may_follow_is_known_before_it_is_hashed() {
+    let (column, digest) = (column(b"1234"), digest(&version()));
+    let past_end = |what| Err(Mismatch::PastEnd { what });
+    assert_eq!(column.expect(share(2), 1, 16_383), Ok(()));
+    assert_eq!(column.expect(share(2), 1, 16_384), past_end("blocks"));
+    assert_eq!(column.expect(share(2), 1, usize::MAX), past_end("blocks"));
+    let order = |what, expected, got| Err(Mismatch::Order { what, expected, got });
+    assert_eq!(column.expect(share(2), 2, 1), order("blocks", 1, 2));
+    assert_eq!(column.expect(share(1), 0, 1), Err(Mismatch::Share { share: share(1) }));
+    assert_eq!(digest.expect(3, 16_381), Ok(()));
+    assert_eq!(digest.expect(3, 16_382), past_end("rows"));
+    assert_eq!(digest.expect(0, 1), order("rows", 3, 0));
+}
+
+#[test]
 fn a_run_of_rows_holds_whole_rows() {
     let refused = HashedRows::hash(4, &[], 0, &[0; 161]);
     let length = Mismatch::RowLength { row_length: 160, got: 161 };
