@@ -164,3 +164,16 @@ fn bringing_is_no_seal_for_the_last_sealer_rule() {
     let committed = slot.commit(at(30_001), conversation(1), second.signature());
     assert!(matches!(committed, Ok(Change::Becomes(_))));
 }
+
+#[test]
+fn bringing_what_is_held_whole_records_a_certificate_that_is_new() {
+    let first = writer().version(1, 1, None);
+    let mut slot = holding(&[&first]);
+    let bring = |slot: &Slot| {
+        slot.bring(at(0), first.signed.clone(), first.verified(&[0]), Some(first.certificate()))
+    };
+    let manifest = next(bring(&slot).unwrap());
+    assert_eq!(manifest.certificates, [first.certificate()]);
+    slot.became(manifest);
+    assert_eq!(bring(&slot), Ok(Change::AlreadySo));
+}
