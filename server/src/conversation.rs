@@ -292,7 +292,7 @@ impl<S: Store> Talk<S> {
             .await
             .map_err(|refusal| self.evidence(&slot, refusal))?;
         slot.slot_mut().end(self.id);
-        let state = Some((&self.state(&slot)).into());
+        let state = self.state(&slot).as_ref().map(Into::into);
         drop(slot);
         tracing::debug!(?outcome, "committed");
         stream
@@ -309,21 +309,22 @@ impl<S: Store> Talk<S> {
         locked.map_err(|error| refusal_of(&error).into())
     }
 
-    fn state(&self, slot: &LockedSlot<'_, S>) -> SlotState {
+    fn state(&self, slot: &LockedSlot<'_, S>) -> Option<SlotState> {
         slot.state(self.attempt, Some(self.id))
     }
 
-    /// A refusal with the very state that it was decided on.
+    /// A refusal with the very state that it was decided on, if that is known.
     fn evidence(&self, slot: &LockedSlot<'_, S>, refusal: Refusal) -> Refused {
-        Refused { refusal, detail: refusal.to_string(), state: Some(self.state(slot)) }
+        Refused { refusal, detail: refusal.to_string(), state: self.state(slot) }
     }
 
-    /// A refusal that was decided without looking at the slot is answered with the slot's present state.
+    /// A refusal that was decided without looking at the slot, or leaves open what it holds, is answered with the
+    /// slot's present state; with none if the store does not tell it.
     async fn with_evidence(&self, ended: Result<(), End>) -> Result<(), End> {
         match ended {
             Err(End::Refused(mut refused)) if refused.state.is_none() => {
                 let locked = self.served.handle().lock().await;
-                refused.state = locked.ok().map(|slot| self.state(&slot));
+                refused.state = locked.ok().and_then(|slot| self.state(&slot));
                 Err(End::Refused(refused))
             }
             Ok(()) | Err(End::Gone | End::Refused(_) | End::Failed(_)) => ended,

@@ -85,9 +85,9 @@ pub enum Extent {
 pub struct ChunkId(pub u128);
 
 impl Content {
-    /// How many bytes there are.
+    /// How many bytes there are; damaged extents may say more than a number holds.
     pub fn length(&self) -> u64 {
-        self.0.iter().map(Extent::length).sum()
+        self.0.iter().map(Extent::length).fold(0, u64::saturating_add)
     }
 
     /// The chunks the content lies in.

@@ -96,9 +96,8 @@ impl<S: Store> Storage for StorageService<S> {
         let conversation = parse::optional_id(&request.conversation_id)?;
         let handle = self.slot(&request.storage_index)?;
         let slot = handle.lock().await.map_err(|error| unavailable(refusal_of(&error)))?;
-        Ok(Response::new(wire::ReadSlotAnswer {
-            state: Some((&slot.state(attempt, conversation)).into()),
-        }))
+        let state = slot.state(attempt, conversation).as_ref().map(Into::into);
+        Ok(Response::new(wire::ReadSlotAnswer { state }))
     }
 
     async fn read_blocks(
@@ -199,10 +198,17 @@ async fn finalize<S: Store>(
         Err(refusal) => Err(refusal),
     };
     tracing::debug!(slot = %storage_index, ?finalized, "finalize");
-    let state = slot.state(None, None);
-    match finalized {
-        Ok(_) => wire::finalize_answer::Answer::Recorded((&state).into()),
-        Err(refusal) => refused(refusal, Some(&state)),
+    let told = slot.state(None, None);
+    drop(slot);
+    // After a change that failed only the store knows what the slot holds.
+    let state = match told {
+        Some(state) => Some(state),
+        None => handle.lock().await.ok().and_then(|slot| slot.state(None, None)),
+    };
+    match (finalized, &state) {
+        (Ok(_), Some(state)) => wire::finalize_answer::Answer::Recorded(state.into()),
+        (Ok(_), None) => refused(Refusal::StoreFailed, None),
+        (Err(refusal), state) => refused(refusal, state.as_ref()),
     }
 }
 

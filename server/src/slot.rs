@@ -225,7 +225,8 @@ impl Slot {
             rules::has_room(&self.manifest, &[])?;
         }
         self.refuse_promised(now, None)?;
-        if self.holds_whole(&write) {
+        let is_recorded = |certificate| self.manifest.certificates.contains(certificate);
+        if self.holds_whole(&write) && certificate.as_ref().is_none_or(is_recorded) {
             return Ok(Change::AlreadySo);
         }
         Ok(Change::Becomes(change::written(

@@ -33,7 +33,8 @@ struct Entry {
 struct Loaded {
     slot: Slot,
     revision: Option<Revision>,
-    /// False while a change is under way: whoever finds it so must load again.
+    /// False while a change is under way, and after one that failed and may be durable all the same: whoever finds
+    /// it so must load again.
     fresh: bool,
 }
 
@@ -90,7 +91,7 @@ impl<S: Store> SlotHandle<S> {
         Ok(locked)
     }
 
-    /// Learns of every durable change from now on.
+    /// Learns of every durable change from now on, and of those that may be durable.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.entry.changes.subscribe()
     }
@@ -124,17 +125,20 @@ impl<S: Store> LockedSlot<'_, S> {
         self.handle.now()
     }
 
-    /// The slot's state for an answer.
+    /// The slot's state for an answer; none after a change that failed, until the slot is loaded again: of that only
+    /// the store knows what came of it.
     pub(crate) fn state(
         &self,
         attempt: Option<AttemptId>,
         conversation: Option<ConversationId>,
-    ) -> SlotState {
-        self.slot().state(self.now(), attempt, conversation)
+    ) -> Option<SlotState> {
+        let loaded = self.loaded.as_ref().filter(|loaded| loaded.fresh)?;
+        Some(loaded.slot.state(self.now(), attempt, conversation))
     }
 
     /// Decides, and makes what was decided durable before it is told to anybody. A change that loses to another one
-    /// is judged again on what that one left. Must run to its end: call it from a task that the server owns.
+    /// is judged again on what that one left. After a refusal for the store's sake, the slot is not spoken of until
+    /// it is loaded again. Must run to its end: call it from a task that the server owns.
     pub(crate) async fn change(
         &mut self,
         decide: impl Fn(&Slot, Now) -> Result<Change, Refusal>,
@@ -166,12 +170,13 @@ impl<S: Store> LockedSlot<'_, S> {
             .store
             .replace(handle.storage_index, loaded.revision, manifest.clone())
             .await;
-        loaded.fresh = true;
-        loaded.revision = Some(replaced?);
-        loaded.slot.became(manifest);
-        if shows {
+        // A change that failed may be durable all the same: who watches must look again then, too.
+        if shows || replaced.is_err() {
             handle.entry.changes.send_modify(|count| *count += 1);
         }
+        loaded.revision = Some(replaced?);
+        loaded.slot.became(manifest);
+        loaded.fresh = true;
         Ok(())
     }
 

@@ -30,8 +30,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<(Manifest, Revision)>, StoreError>> + Send;
 
     /// Replaces a slot's manifest if its revision is still `expected` (`None`: never written). When this returns
-    /// `Ok`, the change is durable; when it returns an error, nothing changed. Dropping the future does not
-    /// interrupt a change that has begun. Chunks that no generation names any more are deleted afterwards.
+    /// `Ok`, the change is durable. When it returns [`StoreError::Changed`], nothing changed; after any other error
+    /// the change may be durable all the same, and [`Store::load`] tells, or fails until that is settled. Dropping
+    /// the future does not interrupt a change that has begun. Chunks that no generation names any more are deleted afterwards.
     fn replace(
         &self,
         slot: StorageIndex,
@@ -105,7 +106,7 @@ pub struct Space {
     pub free_bytes: u64,
 }
 
-/// Why a store could not do it. Nothing was changed.
+/// Why a store could not do it. What a failed [`Store::replace`] has changed, [`Store::load`] tells.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another change came first: load again.

@@ -212,6 +212,6 @@ impl<S: Store> Talk<S> {
 
 async fn with_state<S: Store>(handle: &SlotHandle<S>, mut refused: Box<Refused>) -> Box<Refused> {
     let locked = handle.lock().await;
-    refused.state = locked.ok().map(|slot| slot.state(None, None));
+    refused.state = locked.ok().and_then(|slot| slot.state(None, None));
     refused
 }

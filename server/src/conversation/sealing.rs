@@ -88,8 +88,8 @@ impl<S: Store> Conversation<S> {
                 return conflict(stream, refused).await;
             }
         };
-        let sealed =
-            wire::Sealed { state: Some((&talk.state(&slot)).into()), promise_ms: promise.get() };
+        let state = talk.state(&slot).as_ref().map(Into::into);
+        let sealed = wire::Sealed { state, promise_ms: promise.get() };
         drop(slot);
         stream.answers.send(Answer::Sealed(sealed)).await?;
         Ok(SealOutcome::Promised)
@@ -119,7 +119,7 @@ impl<S: Store> Conversation<S> {
             .change(|slot, now| slot.bring(now, signed.clone(), write.clone(), certificate))
             .await
             .map_err(|refusal| talk.evidence(&slot, refusal))?;
-        let state = Some((&talk.state(&slot)).into());
+        let state = talk.state(&slot).as_ref().map(Into::into);
         drop(slot);
         tracing::debug!(?outcome, "brought");
         let answer = match outcome {

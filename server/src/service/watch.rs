@@ -17,7 +17,10 @@ pub(super) async fn serve<S: Store>(
     loop {
         changes.mark_unchanged();
         let answer = match handle.lock().await {
-            Ok(slot) => Ok(wire::WatchSlotAnswer { state: Some((&slot.state(None, None)).into()) }),
+            Ok(slot) => {
+                let state = slot.state(None, None).as_ref().map(Into::into);
+                Ok(wire::WatchSlotAnswer { state })
+            }
             Err(error) => Err(unavailable(refusal_of(&error))),
         };
         let failed = answer.is_err();

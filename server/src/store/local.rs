@@ -123,19 +123,20 @@ impl LocalStore {
         let folder = Folder::at(path);
         let failed = |error| fault::io("making the store's folder", error);
         let whose = || path.to_path_buf();
-        if !folder.is_unused().map_err(failed)? {
-            // A store in use has chunks, or files of SQLite's: only the database tells what it is.
-            return Err(match inspect(&folder)? {
-                Found::Store => InitError::AlreadyInitialised { folder: whose() },
-                Found::Empty => InitError::NotEmpty { folder: whose() },
-            });
+        let unused = folder.is_unused().map_err(failed)?;
+        if !unused && !folder.has_database() {
+            return Err(InitError::NotEmpty { folder: whose() });
         }
-        folder.lay_out().map_err(failed)?;
+        folder.make().map_err(failed)?;
         let _lock =
             folder.lock().map_err(failed)?.ok_or_else(|| InitError::InUse { folder: whose() })?;
         if inspect(&folder)? == Found::Store {
             return Err(InitError::AlreadyInitialised { folder: whose() });
         }
+        if !unused {
+            return Err(InitError::NotEmpty { folder: whose() });
+        }
+        folder.lay_out().map_err(failed)?;
         folder.sync().map_err(failed)?;
         let id = draw_id(rng);
         schema::create(&folder.database(), id)?;
@@ -152,6 +153,7 @@ impl LocalStore {
         let (folder, lock) = take(path)?;
         let failed = |error| fault::io("opening the store's folder", error);
         folder.lay_out().map_err(failed)?;
+        folder.sync().map_err(failed)?;
         let connection = schema::open_writer(&folder.database())?;
         let id = schema::read_id(&connection)?;
         clean(&folder, &connection)?;
@@ -275,18 +277,22 @@ impl Store for LocalStore {
 fn take(path: &Path) -> Result<(Folder, FolderLock), OpenError> {
     let folder = Folder::at(path);
     let whose = || path.to_path_buf();
-    if inspect(&folder)? == Found::Empty {
+    if !folder.has_database() {
         return Err(OpenError::NotInitialised { folder: whose() });
     }
     let lock = folder
         .lock()
         .map_err(|error| fault::io("locking the store's folder", error))?
         .ok_or_else(|| OpenError::InUse { folder: whose() })?;
+    if inspect(&folder)? == Found::Empty {
+        return Err(OpenError::NotInitialised { folder: whose() });
+    }
     Ok((folder, lock))
 }
 
+/// Only under the folder's lock: closing the file would drop the locks SQLite holds on it in this process.
 fn inspect(folder: &Folder) -> Result<Found, StoreError> {
-    if folder.database().exists() { schema::inspect(&folder.database()) } else { Ok(Found::Empty) }
+    if folder.has_database() { schema::inspect(&folder.database()) } else { Ok(Found::Empty) }
 }
 
 /// Removes unfinished chunks and those that no manifest names.

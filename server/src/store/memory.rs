@@ -30,6 +30,8 @@ pub enum Operation {
     Load,
     /// [`Store::replace`].
     Replace,
+    /// The answer of [`Store::replace`]: the change is made, and whoever asked for it is told of a failure.
+    Answer,
     /// [`ChunkWriter::append`].
     Append,
     /// [`ChunkWriter::finish`].
@@ -50,7 +52,7 @@ impl MemoryStore {
         self.disk().crash();
     }
 
-    /// The next operation of this kind fails, and changes nothing.
+    /// The next operation of this kind fails, and changes nothing, but for [`Operation::Answer`].
     pub fn fail_next(&self, operation: Operation) {
         self.disk().fail_next(operation);
     }
@@ -123,7 +125,9 @@ impl Store for MemoryStore {
         // A crash may come between a write and its sync.
         let_others_run().await;
         self.disk().sync();
-        durable.await.unwrap_or_else(|_| Err(crashed("replace")))
+        let revision = durable.await.unwrap_or_else(|_| Err(crashed("replace")))?;
+        self.disk().may_fail(Operation::Answer, "replace")?;
+        Ok(revision)
     }
 
     async fn chunk(&self) -> Result<MemoryChunk, StoreError> {

@@ -317,3 +317,86 @@ async fn a_stream_that_was_opened_outlives_the_time_for_opening_it() {
     drop(watching);
     harness.stop().await;
 }
+
+#[tokio::test]
+async fn after_a_commit_that_failed_only_the_store_says_what_the_slot_holds() {
+    let harness = Harness::start().await;
+    let _in_use = harness.server.slots.get(writer().storage_index());
+    let first = writer().version(1, 1, None);
+    let mut talk = harness.talk(prepared(1, &first, &[0])).await;
+    talk.sealed().await;
+    for operation in [Operation::Replace, Operation::Load] {
+        harness.store.fail_next(operation);
+    }
+    talk.send(commit(&first)).await;
+    let refused = talk.refused().await;
+    assert_eq!(Refusal::try_from(&refused).unwrap(), Refusal::StoreFailed);
+    assert_eq!(refused.state, None);
+
+    harness.store.fail_next(Operation::Load);
+    let request = wire::ReadSlotRequest {
+        storage_index: bytes(writer().storage_index().as_bytes()),
+        ..Default::default()
+    };
+    let status = harness.client.clone().read_slot(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(harness.state().await, SlotState::empty(STORE));
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_and_was_made_all_the_same_is_told_as_made() {
+    let harness = Harness::start().await;
+    let first = writer().version(1, 1, None);
+    let mut talk = harness.talk(prepared(1, &first, &[0])).await;
+    talk.sealed().await;
+    let watch = wire::WatchSlotRequest {
+        token: String::new(),
+        storage_index: bytes(writer().storage_index().as_bytes()),
+    };
+    let mut watching = harness.client.clone().watch_slot(watch).await.unwrap().into_inner();
+    let before = watching.message().await.unwrap().unwrap();
+    assert_eq!(verified(before.state).generations, []);
+
+    harness.store.fail_next(Operation::Answer);
+    talk.send(commit(&first)).await;
+    let refused = talk.refused().await;
+    assert_eq!(Refusal::try_from(&refused).unwrap(), Refusal::StoreFailed);
+    assert_eq!(verified(refused.state).current().unwrap().header, first.signed);
+    let after = watching.message().await.unwrap().unwrap();
+    assert_eq!(verified(after.state).current().unwrap().header, first.signed);
+    drop(watching);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_finalize_that_failed_is_answered_with_what_the_store_says() {
+    let harness = Harness::start().await;
+    let first = writer().version(1, 1, None);
+    harness.publish(1, &first, &[0]).await;
+    let request = || wire::FinalizeRequest {
+        token: String::new(),
+        storage_index: bytes(writer().storage_index().as_bytes()),
+        certificate: Some((&first.certificate()).into()),
+    };
+    let _in_use = harness.server.slots.get(writer().storage_index());
+    let refused = async || {
+        let answer = harness.client.clone().finalize(request()).await.unwrap().into_inner();
+        match answer.answer.unwrap() {
+            wire::finalize_answer::Answer::Refused(refused) => refused,
+            recorded @ wire::finalize_answer::Answer::Recorded(_) => {
+                panic!("expected Refused, got {recorded:?}")
+            }
+        }
+    };
+    // The slot is loaded before the failures are set, so that they meet what comes after the change.
+    harness.state().await;
+    for operation in [Operation::Replace, Operation::Load] {
+        harness.store.fail_next(operation);
+    }
+    assert_eq!(refused().await.state, None);
+    harness.state().await;
+    harness.store.fail_next(Operation::Answer);
+    assert_eq!(verified(refused().await.state).certificates, [first.certificate()]);
+    harness.stop().await;
+}

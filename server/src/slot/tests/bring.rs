@@ -222,3 +222,16 @@ fn a_bring_below_what_was_sealed_is_stale_but_with_its_certificate_it_replaces()
     assert_eq!(held_versions(&manifest), [sibling.id(), base.id()]);
     assert_eq!(manifest.sealed, SequenceNumber::new(3));
 }
+
+#[test]
+fn bringing_what_is_held_whole_records_a_certificate_that_is_new() {
+    let first = writer().version(1, 1, None);
+    let mut slot = holding(&[&first]);
+    let bring = |slot: &Slot| {
+        slot.bring(at(0), first.signed.clone(), first.verified(&[0]), Some(first.certificate()))
+    };
+    let manifest = next(bring(&slot).unwrap());
+    assert_eq!(manifest.certificates, [first.certificate()]);
+    slot.became(manifest);
+    assert_eq!(bring(&slot), Ok(Change::AlreadySo));
+}

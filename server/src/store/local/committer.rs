@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tarn_proto::StorageIndex;
@@ -24,6 +25,9 @@ use crate::store::{Revision, StoreError};
 
 /// Most changes in one transaction.
 const GROUP_MAX: usize = 256;
+
+/// How often a commit in doubt is tried to be settled while nothing is to be changed.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
 
 /// What the committer is told.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ impl Committer {
         let standing = Arc::new(Standing::default());
         let worker = Worker {
             connection: Some(connection),
+            garbage: BTreeSet::new(),
             folder,
             holds,
             bin,
@@ -124,6 +129,8 @@ impl Standing {
 struct Worker {
     /// None after a failure, until it is opened again.
     connection: Option<Connection>,
+    /// Chunks that may be garbage, to be looked at as soon as there is a connection.
+    garbage: BTreeSet<ChunkId>,
     folder: Folder,
     holds: Arc<Holds>,
     bin: Bin,
@@ -176,28 +183,46 @@ impl Worker {
     fn run(mut self, inbox: &Receiver<Message>) {
         loop {
             let mut waiting = Waiting::default();
-            match inbox.recv() {
+            match self.wait(inbox) {
                 Ok(message) => waiting.add(message),
-                Err(_) => return,
+                Err(RecvTimeoutError::Timeout) => self.recover(),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
             waiting.drain(inbox);
             // A chunk released after a change was queued may be named by that change: commit first, then collect.
-            let mut garbage = if waiting.changes.is_empty() {
-                BTreeSet::new()
-            } else {
-                self.commit(&mut waiting, inbox)
-            };
-            garbage.append(&mut waiting.released);
-            self.collect(garbage);
+            if !waiting.changes.is_empty() {
+                self.commit(&mut waiting, inbox);
+            }
+            self.garbage.append(&mut waiting.released);
+            self.collect();
             if waiting.stop {
                 return;
             }
         }
     }
 
-    /// Commits and answers a group. Returns the chunks it dropped.
-    fn commit(&mut self, waiting: &mut Waiting, inbox: &Receiver<Message>) -> BTreeSet<ChunkId> {
-        let mut garbage = BTreeSet::new();
+    /// The next message. Without a connection, and so while a commit is in doubt, it is not waited for long: slots
+    /// that nobody may speak of cannot be changed either, and then no message comes.
+    fn wait(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        if self.connection.is_some() {
+            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            inbox.recv_timeout(SETTLE_EVERY)
+        }
+    }
+
+    /// Connects again, which settles a commit in doubt. A failure is told to whoever asks for a change.
+    fn recover(&mut self) {
+        match self.connect() {
+            Ok(connection) => self.connection = Some(connection),
+            Err(GroupFailure { error, .. }) => {
+                tracing::warn!(%error, "the database cannot be changed yet");
+            }
+        }
+    }
+
+    /// Commits and answers a group.
+    fn commit(&mut self, waiting: &mut Waiting, inbox: &Receiver<Message>) {
         let done = self.connect().and_then(|mut connection| {
             let applied = apply_group(&mut connection, waiting, inbox, &self.folder)?;
             self.connection = Some(connection);
@@ -209,7 +234,7 @@ impl Worker {
                 self.standing.transactions.fetch_add(1, Ordering::Relaxed);
                 for (change, result) in changes.zip(results) {
                     let answer = result.map(|applied| {
-                        garbage.extend(applied.dropped);
+                        self.garbage.extend(applied.dropped);
                         applied.revision
                     });
                     // Whoever asked may have gone; the change is durable all the same.
@@ -222,15 +247,12 @@ impl Worker {
                     self.standing.in_doubt.store(true, Ordering::Release);
                 }
                 // Settled now, or before the next group: either way before anybody is told what a slot holds.
-                if let Ok(connection) = self.connect() {
-                    self.connection = Some(connection);
-                }
+                self.recover();
                 for change in changes {
                     let _ = change.answer.send(Err(again(&failure.error)));
                 }
             }
         }
-        garbage
     }
 
     /// The connection, taken out; whoever succeeds with it puts it back. A connection that failed is not trusted
@@ -250,12 +272,12 @@ impl Worker {
         Ok(connection)
     }
 
-    /// Deletes those of these chunks that nobody holds and no manifest names.
-    fn collect(&mut self, candidates: BTreeSet<ChunkId>) {
-        for id in candidates {
-            let Some(connection) = self.connection.as_ref() else {
-                return;
-            };
+    /// Deletes those of the candidates that nobody holds and no manifest names. Without a connection they wait.
+    fn collect(&mut self) {
+        let Some(connection) = self.connection.as_ref() else {
+            return;
+        };
+        for id in std::mem::take(&mut self.garbage) {
             match tables::is_named(connection, id) {
                 Ok(true) => {}
                 Ok(false) if self.holds.claim(id) => self.bin.throw(self.folder.chunk(id)),

@@ -54,9 +54,18 @@ impl Folder {
         self.chunks().join(chunk_name(id))
     }
 
+    pub(super) fn has_database(&self) -> bool {
+        self.database().exists()
+    }
+
+    /// Makes the folder itself.
+    pub(super) fn make(&self) -> io::Result<()> {
+        make_folder(&self.0)
+    }
+
     /// Makes the folder and what belongs in it, without the database's contents. Running it again is harmless.
     pub(super) fn lay_out(&self) -> io::Result<()> {
-        make_folder(&self.0)?;
+        self.make()?;
         make_folder(&self.staging())?;
         make_folder(&self.chunks())?;
         // SQLite gives its side files the permissions of the database.
@@ -140,9 +149,18 @@ fn parse_chunk_name(name: &str) -> Option<ChunkId> {
     (chunk_name(id) == name).then_some(id)
 }
 
+/// Makes a folder and those above it; the name of each that was missing is durable then.
 fn make_folder(path: &Path) -> io::Result<()> {
+    let there = |folder: &Path| folder.as_os_str().is_empty() || folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !there(folder)).collect();
     DirBuilder::new().recursive(true).mode(OWNER_ONLY_FOLDER).create(path)?;
-    fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY_FOLDER))
+    fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY_FOLDER))?;
+    for folder in missing {
+        if let Some(parent) = folder.canonicalize()?.parent() {
+            sync_folder(parent)?;
+        }
+    }
+    Ok(())
 }
 
 fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {

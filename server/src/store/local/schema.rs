@@ -126,8 +126,8 @@ pub(super) fn inspect(path: &Path) -> Result<Found, StoreError> {
 
 /// Makes an empty database a store of this id, durably and all at once.
 pub(super) fn create(path: &Path, id: StoreId) -> Result<(), StoreError> {
-    let run = || -> rusqlite::Result<()> {
-        let mut connection = writable(path)?;
+    let mut connection = open_writer(path)?;
+    let mut run = || -> rusqlite::Result<()> {
         let transaction = connection.transaction()?;
         transaction.execute_batch(TABLES)?;
         transaction
@@ -158,7 +158,13 @@ pub(super) fn write_id(path: &Path, id: StoreId) -> Result<(), StoreError> {
 
 /// The connection that changes slots. Every commit on it is durable when it returns.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    writable(path).map_err(|error| database("opening the database", error))
+    let (connection, journal) =
+        writable(path).map_err(|error| database("opening the database", error))?;
+    if journal != "wal" {
+        let reason = format!("its disk allows no write-ahead log, only the journal mode {journal}");
+        return Err(StoreError::Unusable { reason });
+    }
+    Ok(connection)
 }
 
 /// A connection that only reads.
@@ -172,15 +178,17 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     open().map_err(|error| database("opening the database", error))
 }
 
-fn writable(path: &Path) -> rusqlite::Result<Connection> {
+/// A connection, and the journal mode that it got.
+fn writable(path: &Path) -> rusqlite::Result<(Connection, String)> {
     let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let journal =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     careful(&connection)?;
-    Ok(connection)
+    Ok((connection, journal))
 }
 
 /// Trusts neither the file's pages nor its schema.
@@ -194,4 +202,18 @@ fn careful(connection: &Connection) -> rusqlite::Result<()> {
 /// Never creates a database, never reads a path as a URI. The lock in the folder keeps connections to one thread.
 fn flags(access: OpenFlags) -> OpenFlags {
     access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_without_a_write_ahead_log_is_unusable() {
+        let opened = open_writer(Path::new(":memory:"));
+        let Err(StoreError::Unusable { reason }) = opened else {
+            panic!("expected Unusable, got {opened:?}");
+        };
+        assert!(reason.ends_with("memory"), "{reason}");
+    }
 }

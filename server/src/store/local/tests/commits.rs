@@ -3,7 +3,9 @@
 use futures::future::join_all;
 use futures::{FutureExt, poll};
 
-use super::support::{Author, folder, inline, open, outsider, sequence};
+use super::support::{
+    Author, folder, in_chunk, inline, names, open, outsider, sequence, until, write_chunk,
+};
 use crate::manifest::Manifest;
 use crate::store::{Revision, Store, StoreError};
 
@@ -134,6 +136,26 @@ async fn while_a_commit_is_in_doubt_no_slot_is_spoken_of() {
     outsider.execute_batch("DROP TRIGGER fails; DROP TRIGGER fails_too").unwrap();
     store.replace(slot, None, manifest.clone()).await.unwrap();
     assert_eq!(store.load(slot).await.unwrap().unwrap().0, manifest);
+}
+
+#[tokio::test]
+async fn a_commit_in_doubt_is_settled_and_its_chunk_collected_when_the_disk_is_well_again() {
+    let (folder, author) = (folder(), Author::new(1));
+    let (store, slot) = (open(&folder), author.slot());
+    let outsider = outsider(folder.path());
+    outsider.execute_batch(FAIL_COMMITS_OF_SLOTS).unwrap();
+    outsider.execute_batch(FAIL_SETTLING).unwrap();
+    let chunk = write_chunk(&store, b"bytes").await;
+    let failed = store.replace(slot, None, author.manifest(1, in_chunk(&chunk, 5))).await;
+    assert!(matches!(failed, Err(StoreError::Database { .. })));
+    drop(chunk);
+    assert!(matches!(store.load(slot).await, Err(StoreError::Io { .. })));
+
+    outsider.execute_batch("DROP TRIGGER fails; DROP TRIGGER fails_too").unwrap();
+    // Nobody asks for a change, as nobody can load a slot to change it.
+    until(async || store.load(slot).await.is_ok()).await;
+    assert_eq!(store.load(slot).await.unwrap(), None);
+    until(async || names(folder.path(), "chunks").is_empty()).await;
 }
 
 #[tokio::test]

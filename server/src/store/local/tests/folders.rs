@@ -54,6 +54,14 @@ fn one_folder_is_open_once_at_a_time() {
 }
 
 #[test]
+fn initialising_a_store_that_is_open_does_not_touch_its_database() {
+    let folder = folder();
+    let _open = open(&folder);
+    let again = LocalStore::init(folder.path(), &mut rng(8));
+    assert!(matches!(again, Err(InitError::InUse { .. })));
+}
+
+#[test]
 fn a_restored_folder_gets_an_id_of_its_own() {
     let folder = folder();
     let before = open(&folder).id();

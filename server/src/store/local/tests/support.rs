@@ -1,6 +1,7 @@
 //! Folders, files and manifests to tell stories with.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -44,6 +45,17 @@ pub(super) fn names(folder: &Path, below: &str) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Waits for what other threads are bound to do, however slow the machine.
+pub(super) async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Only so that what never comes fails a test instead of hanging it.
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it came");
 }
 
 /// One file, with the key that writes it.
