@@ -47,7 +47,13 @@ pub use window::Window;
 /// The messages and service generated from `tarn/storage/v1/storage.proto`, which is the protocol's specification.
 pub mod wire {
     #![allow(missing_docs, reason = "the .proto file carries the documentation")]
-    #![allow(clippy::all, clippy::pedantic, unreachable_pub, elided_lifetimes_in_paths)]
+    #![allow(
+        clippy::all,
+        clippy::pedantic,
+        unreachable_pub,
+        elided_lifetimes_in_paths,
+        reason = "generated code"
+    )]
     #![allow(unused_qualifications, reason = "generated code")]
     tonic::include_proto!("tarn.storage.v1");
 

@@ -143,7 +143,7 @@ pub enum Refusal {
     #[error("a test failed: the slot holds something else")]
     Conflict,
     /// Map again: the slot has seen a higher sequence number.
-    #[error("the sequence number is not above the slot's floor")]
+    #[error("the sequence number is too low for this slot")]
     Stale,
     /// Release everything, wait, try again.
     #[error("the slot is promised to another writer for {wait_ms} ms")]

@@ -134,3 +134,31 @@ fn endless_contention_ends() {
     let report = report(&ended);
     assert_eq!((report.outcome, report.rounds), (Outcome::Contended, 16));
 }
+
+#[test]
+fn what_a_server_says_to_an_earlier_round_says_nothing_of_this_one() {
+    let mut story = Story::on(3);
+    let asked = story.step(Event::Started);
+    let messages: Vec<MessageId> = asked
+        .iter()
+        .filter_map(|action| match action {
+            Action::Query { message, .. } => Some(*message),
+            _ => None,
+        })
+        .collect();
+    for number in [0, 1] {
+        let message = messages[usize::from(number)];
+        story.step(Event::Mapped { message, state: empty(number) });
+    }
+    let prepared = lanes(&story.wait());
+    let theirs = story.version(1, 9, None);
+    let mut actions = story.step(refused(&prepared[0], Refusal::Conflict, holds(0, &[&theirs])));
+    while !actions.iter().any(|action| matches!(action, Action::Query { .. })) {
+        actions = story.wait();
+    }
+    assert_eq!(story.step(Event::Mapped { message: messages[2], state: empty(2) }), []);
+    let crate::publish::Phase::Mapping(mapping) = &story.publish.phase else {
+        panic!("{actions:?}")
+    };
+    assert!(mapping.pending().contains(&store(2)), "it is still to answer this round's query");
+}
