@@ -42,7 +42,7 @@ pub(crate) use claim::refusal_of_header;
 use change::Write;
 
 /// One slot: what is durable of it, and what the server knows while it runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Slot {
     store: StoreId,
     storage_index: StorageIndex,
@@ -54,7 +54,7 @@ pub struct Slot {
 }
 
 /// What a conversation sealed and may commit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Sealed {
     claim: Claim,
     write: VerifiedWrite,
@@ -98,6 +98,17 @@ impl Slot {
     /// What is durable of the slot.
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The conversations being served.
+    pub fn conversations(&self) -> impl Iterator<Item = ConversationId> {
+        self.conversations.keys().copied()
+    }
+
+    /// Whom the slot is promised to, if the promise still holds.
+    pub fn promised_to(&self, now: Now) -> Option<ConversationId> {
+        let lives = |promise: &Promise| promise.until.after(now.elapsed).is_some();
+        self.promise.filter(lives).map(|promise| promise.holder)
     }
 
     /// Begins to serve a conversation. False when one of this id is being served already: ids are to be fresh.

@@ -1,0 +1,98 @@
+//! The content of versions: what a writer encodes, what a server checks, what a reader compares. Blocks are made up
+//! from the attempt, the segment and the share; they are hashed, tabled and signed as real ones are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use tarn_client::publish::action::Draft;
+use tarn_proto::signing::Statement;
+use tarn_proto::table::block_hash;
+use tarn_proto::{Certificate, Header, Row, ShareNumber, SignedHeader, StoreId, Table, VersionId};
+use tarn_server::manifest::{Content, Extent};
+use tarn_server::slot::{
+    Columns, HashedBlocks, HashedRows, PreparedHeader, TableDigest, Verdict, VerifiedWrite,
+};
+
+use crate::setup::key;
+
+/// A version as its writer made it.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Its signed header.
+    pub header: SignedHeader,
+    /// Its table.
+    pub table: Table,
+    /// The word that it was Published: signed in advance, told only when it is so.
+    pub certificate: Certificate,
+}
+
+impl Made {
+    /// Encodes and signs what a publish drafted.
+    pub fn encode(draft: &Draft) -> Self {
+        // The header's content but for what only the blocks tell, so that the blocks' table can be made from it.
+        let unknown = draft.complete([0; 32], [0; 16]);
+        let shares: Vec<ShareNumber> = ShareNumber::all(unknown.shape.n()).collect();
+        let rows = (0..unknown.geometry.segments()).map(|segment| {
+            let hash = |share: &ShareNumber| {
+                block_hash(segment, *share, &block(&unknown, segment, *share))
+            };
+            Row::new(&[0; 32], &shares.iter().map(hash).collect::<Vec<_>>())
+        });
+        let table = Table::from_rows(unknown.shape.n(), rows);
+        let header = SignedHeader::sign(key(), draft.complete(table.root(), [0; 16]));
+        let certificate =
+            Certificate::sign(key(), header.header().sequence_number, header.version());
+        Self { header, table, certificate }
+    }
+
+    /// The version.
+    pub fn version(&self) -> VersionId {
+        self.header.version()
+    }
+
+    /// One block.
+    pub fn block(&self, segment: u32, share: ShareNumber) -> Bytes {
+        block(self.header.header(), segment, share)
+    }
+
+    /// The header as its writer prepares it for one store.
+    pub fn prepared(&self, store: StoreId) -> PreparedHeader {
+        let bytes = self.header.bytes().clone();
+        let signature = Statement::Prepare { store, header: &bytes }.sign(key());
+        PreparedHeader::verify(store, self.header.verify_key(), bytes, &signature)
+            .expect("our own signature verifies")
+    }
+
+    /// These shares, checked as a server checks them.
+    pub fn write(&self, shares: &BTreeSet<ShareNumber>) -> VerifiedWrite {
+        let header = self.header.header();
+        let listed: Vec<ShareNumber> = shares.iter().copied().collect();
+        let (mut rows, mut columns) = (TableDigest::default(), Columns::new(&listed));
+        let mut contents = BTreeMap::new();
+        if header.geometry.segments() > 0 {
+            let hashed = HashedRows::hash(header.shape.n(), &listed, 0, self.table.bytes());
+            rows.append(hashed.expect("whole rows")).expect("the first run");
+        }
+        for &share in shares {
+            let blocks: Vec<Bytes> =
+                (0..header.geometry.segments()).map(|segment| self.block(segment, share)).collect();
+            for (segment, block) in (0..).zip(&blocks) {
+                let size = header.geometry.block_size();
+                let hashed = HashedBlocks::hash(share, segment, size, block);
+                columns.append(hashed).expect("blocks in order");
+            }
+            contents.insert(share, Content(blocks.into_iter().map(Extent::Inline).collect()));
+        }
+        let verdict = Verdict::check(header, self.version(), &rows, &columns)
+            .expect("what was made is as its header says");
+        let table = self.table.bytes().clone();
+        let table = if table.is_empty() { vec![] } else { vec![Extent::Inline(table)] };
+        VerifiedWrite::new(&verdict, Content(table), contents).expect("the very shares")
+    }
+}
+
+fn block(header: &Header, segment: u32, share: ShareNumber) -> Bytes {
+    let [high, low, ..] = *header.attempt.as_bytes();
+    let byte = high ^ low.rotate_left(3) ^ share.get() ^ segment.to_be_bytes()[3];
+    vec![byte; header.geometry.block_length(segment)].into()
+}

@@ -1,0 +1,444 @@
+//! The drivers' side of a world: each thing that a machine asks for is put on its way. Nothing here calls a machine
+//! back: answers come as events of their own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tarn_client::fetch::RunId;
+use tarn_client::publish::action::{Action, Draft, MessageId, PrepareLane};
+use tarn_client::publish::event::Event as PublishEvent;
+use tarn_client::quorum::{Placement, distinct_shares};
+use tarn_client::retrieve::action::Action as ReadAction;
+use tarn_client::retrieve::event::Event as ReadEvent;
+use tarn_client::servermap::Failure;
+use tarn_proto::{
+    AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, StoreId, VersionId,
+};
+
+use crate::ids::{ClientId, EnvelopeId, Leg, ServerId};
+use crate::setup::key;
+
+use super::client::{LaneCopy, Pass, since};
+use super::{
+    Body, Client, Ended, Envelope, Fact, Local, Machine, MachineEvent, Reply, Request, Told, World,
+    WriteMark,
+};
+
+impl World {
+    /// One step of a machine, and everything it asks for put on its way.
+    pub(super) fn step(&mut self, id: ClientId, event: MachineEvent) {
+        match event {
+            MachineEvent::Publish(event) => self.step_publish(id, event),
+            MachineEvent::Read(event) => self.step_read(id, event),
+        }
+    }
+
+    fn step_publish(&mut self, id: ClientId, event: PublishEvent) {
+        let told = event.clone();
+        let heard = self.planted(|plant, world| {
+            let Some(mut client) = world.clients.get(&id).cloned() else { return vec![] };
+            let Machine::Publish(machine) = &mut Arc::make_mut(&mut client).machine else {
+                return vec![];
+            };
+            let events = plant.hears(world, id, machine, told);
+            world.clients.insert(id, client);
+            events
+        });
+        for event in heard.unwrap_or_else(|| vec![event]) {
+            let now = self.now;
+            let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+            let began = client.began;
+            let Machine::Publish(machine) = &mut client.machine else { return };
+            let actions = machine.step(since(began, now), event);
+            self.fact(Fact::Stepped { client: id });
+            let changed = self.planted(|plant, world| plant.does(world, id, actions.clone()));
+            for action in changed.unwrap_or(actions) {
+                let aimed = self.dead_on_arrival(&action);
+                self.act(id, action);
+                if let Some(message) = aimed {
+                    let failure = Failure::Dead("dead reference".to_owned());
+                    self.step_publish(id, PublishEvent::Failed { message, failure });
+                }
+            }
+        }
+        let over = self.clients.get(&id).is_some_and(|client| match &client.machine {
+            Machine::Publish(machine) => machine.is_over(),
+            Machine::Read(_) | Machine::Over | Machine::Killed => false,
+        });
+        if over {
+            self.end_loop(id, Machine::Over);
+        }
+    }
+
+    /// The message of an action that fails at once, if a planted bug re-enters the loop on that.
+    fn dead_on_arrival(&mut self, action: &Action) -> Option<MessageId> {
+        if !self.plant.as_ref().is_some_and(|plant| plant.reenters()) {
+            return None;
+        }
+        let (message, server) = match action {
+            Action::Query { message, server, .. } | Action::Commit { message, server, .. } => {
+                (*message, *server)
+            }
+            Action::Prepare { lanes, .. } => {
+                lanes.first().map(|lane| (lane.message, lane.server))?
+            }
+            Action::Retest { .. }
+            | Action::Extend { .. }
+            | Action::Release { .. }
+            | Action::Journal { .. }
+            | Action::Bring { .. }
+            | Action::Finalize { .. }
+            | Action::WaitUntil { .. }
+            | Action::Finish(_) => return None,
+        };
+        let down = self.servers.get(&ServerId::of(server)).is_none_or(|server| !server.is_up());
+        down.then_some(message)
+    }
+
+    fn step_read(&mut self, id: ClientId, event: ReadEvent) {
+        let told = event.clone();
+        let heard = self.planted(|plant, world| plant.reader_hears(world, id, told));
+        let mut events = heard.unwrap_or_else(|| vec![event]);
+        while !events.is_empty() {
+            let event = events.remove(0);
+            let now = self.now;
+            let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+            let began = client.began;
+            let Machine::Read(machine) = &mut client.machine else { return };
+            let mut actions = machine.step(since(began, now), event);
+            self.fact(Fact::Stepped { client: id });
+            let planted =
+                self.planted(|plant, world| plant.reader_does(world, id, actions.clone()));
+            if let Some((changed, more)) = planted {
+                actions = changed;
+                events.extend(more);
+            }
+            for action in actions {
+                self.act_read(id, action);
+            }
+        }
+    }
+
+    /// Does one thing that a publish asks for.
+    pub(super) fn act(&mut self, id: ClientId, action: Action) {
+        let attempt = self.clients.get(&id).and_then(|client| client.attempt());
+        match action {
+            Action::Query { message, server, conversation } => {
+                self.ask(id, Some(message), server, Request::Query { attempt, conversation });
+            }
+            Action::Prepare { draft, finalize, lanes } => {
+                self.prepare(id, draft, finalize, lanes);
+            }
+            Action::Retest { message, conversation, tests, .. } => {
+                let Some(lane) = self.lane(id, conversation) else {
+                    return self.fail(id, message, "the conversation has ended");
+                };
+                let Some(made) = lane.made.clone() else {
+                    return self.fail(id, message, "nothing is encoded yet");
+                };
+                let server = lane.server.store();
+                let seal = Request::Seal {
+                    conversation,
+                    shares: lane.shares.clone(),
+                    tests,
+                    finalize: None,
+                    made,
+                };
+                self.ask(id, Some(message), server, seal);
+            }
+            Action::Extend { message, server, conversation } => {
+                self.ask(id, Some(message), server, Request::Extend { conversation });
+            }
+            Action::Release { server, conversation } => self.release(id, server, conversation),
+            Action::Journal { .. } => self.send_local(id, None, Local::Journaled),
+            Action::Commit { message, server, conversation, header } => {
+                self.ask(id, Some(message), server, Request::Commit { conversation, header });
+            }
+            Action::Bring { message, server, header, shares, certificate, sources, .. } => {
+                self.bring(id, message, server, &header, shares, certificate, &sources);
+            }
+            Action::Finalize { message, server, sequence_number, version } => {
+                let certificate = self.certificate(sequence_number, version);
+                self.ask(id, Some(message), server, Request::Finalize { certificate });
+            }
+            Action::WaitUntil { timer, when, .. } => {
+                let began = self.clients.get(&id).map_or(0, |client| client.began);
+                self.send_local(id, Some(began + when.0), Local::TimedOut(timer));
+            }
+            Action::Finish(report) => {
+                let told = Told::from(&report.outcome);
+                if let (Some(made), Some(caller)) = (
+                    told.version().and_then(|version| self.made.get(&version)).cloned(),
+                    self.caller(id),
+                ) {
+                    Arc::make_mut(&mut self.oracle).raise_high_water(caller, &made.header);
+                }
+                self.tell(id, told, Ended::Publish(report));
+            }
+        }
+    }
+
+    fn act_read(&mut self, id: ClientId, action: ReadAction) {
+        match action {
+            ReadAction::Query { message, server } => {
+                let query = Request::Query { attempt: None, conversation: None };
+                self.ask(id, Some(message), server, query);
+            }
+            ReadAction::Bring { message, server, header, certificate, shares, sources, .. } => {
+                self.bring(id, message, server, &header, shares, certificate, &sources);
+            }
+            ReadAction::ReadRows { message, server, header, .. } => {
+                let version = header.version();
+                self.with_client(id, |client| {
+                    if client.reading.header.as_ref() != Some(&header) {
+                        client.reading.header = Some(header);
+                        client.reading.shelf.clear();
+                    }
+                });
+                self.ask(id, Some(message), server, Request::ReadRows { version });
+            }
+            ReadAction::ReadBlocks(run) => {
+                let Some(version) = self
+                    .clients
+                    .get(&id)
+                    .and_then(|client| client.reading.header.as_ref().map(SignedHeader::version))
+                else {
+                    return;
+                };
+                let request = Request::ReadBlocks {
+                    run: run.id,
+                    version,
+                    share: run.share,
+                    segments: run.segments.clone(),
+                };
+                let server = run.server;
+                self.with_client(id, |client| {
+                    client.reading.runs.insert(run.id, run);
+                });
+                self.ask(id, None, server, request);
+            }
+            ReadAction::Abandon(run) => self.with_client(id, |client| {
+                client.reading.runs.remove(&run);
+            }),
+            ReadAction::Announce(_) => {}
+            ReadAction::Deliver { segment } => {
+                self.with_client(id, |client| {
+                    let need = client.reading.header.as_ref().map(|h| h.header().shape.k());
+                    let have = client.reading.shelf.remove(&segment).map_or(0, |had| had.len());
+                    client.reading.short |= need.is_none_or(|need| have < usize::from(need));
+                });
+                self.send_local(id, None, Local::Consumed { segment });
+            }
+            ReadAction::WaitUntil { timer, when, .. } => {
+                let began = self.clients.get(&id).map_or(0, |client| client.began);
+                self.send_local(id, Some(began + when.0), Local::TimedOut(timer));
+            }
+            ReadAction::Finish(report) => {
+                let told = Told::from(&report.outcome);
+                self.tell(id, told, Ended::Read(report));
+                self.end_loop(id, Machine::Over);
+            }
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        id: ClientId,
+        draft: Draft,
+        finalize: Option<(SequenceNumber, VersionId)>,
+        lanes: Vec<PrepareLane>,
+    ) {
+        let version = (draft.sequence_number, draft.predecessor, draft.attempt);
+        let certificate = finalize.map(|(number, version)| self.certificate(number, version));
+        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+        let mut conversations = Vec::new();
+        for lane in lanes {
+            let number = client.draw_number();
+            let server = ServerId::of(lane.server);
+            conversations.push(lane.conversation);
+            let mark = WriteMark {
+                server,
+                shares: lane.shares.clone(),
+                version,
+                conversation: Some(lane.conversation),
+            };
+            client.writes.insert(number, mark);
+            client.messages.insert(number, lane.message);
+            let copy = LaneCopy {
+                server,
+                shares: lane.shares,
+                tests: lane.tests,
+                message: lane.message,
+                number,
+                made: None,
+                finalize: certificate,
+            };
+            client.lanes.insert(lane.conversation, copy);
+        }
+        let pass = client.next_number;
+        client.passes.insert(pass, Pass { draft, conversations });
+        self.send_local(id, None, Local::Encoded { pass });
+    }
+
+    /// What a server is to be brought is regenerated from others first.
+    #[allow(clippy::too_many_arguments, reason = "the fields of one action")]
+    fn bring(
+        &mut self,
+        id: ClientId,
+        message: MessageId,
+        server: StoreId,
+        header: &SignedHeader,
+        shares: BTreeSet<ShareNumber>,
+        certificate: Option<Certificate>,
+        sources: &Placement,
+    ) {
+        let Some(made) = self.made.get(&header.version()).cloned() else {
+            return self.fail(id, message, "nobody ever made that version");
+        };
+        let readable: Placement = sources
+            .iter()
+            .filter_map(|(&store, shares)| {
+                let server = self.servers.get(&ServerId::of(store)).filter(|s| s.is_up())?;
+                let whole = |share: &ShareNumber| server.has_whole(header.version(), *share);
+                Some((store, shares.iter().copied().filter(whole).collect()))
+            })
+            .collect();
+        let header = header.header();
+        let need = if header.geometry.length() == 0 { 0 } else { header.shape.k() };
+        if distinct_shares(&readable) < usize::from(need) {
+            return self.fail(id, message, "too few shares can be read");
+        }
+        self.ask(id, Some(message), server, Request::Bring { made, shares, certificate });
+    }
+
+    fn release(&mut self, id: ClientId, server: StoreId, conversation: tarn_proto::ConversationId) {
+        self.with_client(id, |client| {
+            client.lanes.remove(&conversation);
+            client.writes.retain(|_, mark| mark.conversation != Some(conversation));
+        });
+        self.send_request(id, ServerId::of(server), Request::End { conversation });
+    }
+
+    /// A caller is told how its task ended.
+    fn tell(&mut self, id: ClientId, told: Told, ended: Ended) {
+        Arc::make_mut(&mut self.oracle).task_told(id, told);
+        self.with_client(id, |client| client.ended = Some(Box::new(ended)));
+        self.fact(Fact::Told { client: id });
+    }
+
+    /// The driver's loop is over: its tasks are dropped, and with them the streams they held.
+    pub(super) fn end_loop(&mut self, id: ClientId, machine: Machine) {
+        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+        client.machine = machine;
+        client.writes.clear();
+        client.passes.clear();
+        let lanes = std::mem::take(&mut client.lanes);
+        self.in_flight.retain(|envelope, _| envelope.client != id || envelope.leg != Leg::Local);
+        for (conversation, lane) in lanes {
+            self.send_request(id, lane.server, Request::End { conversation });
+        }
+        self.fact(Fact::Over { client: id });
+    }
+
+    fn certificate(&self, number: SequenceNumber, version: VersionId) -> Certificate {
+        self.made
+            .get(&version)
+            .map_or_else(|| Certificate::sign(key(), number, version), |made| made.certificate)
+    }
+
+    fn caller(&self, id: ClientId) -> Option<u8> {
+        match &self.oracle.task(id)?.task {
+            crate::event::Task::Publish(task) => Some(task.caller),
+            crate::event::Task::Read(task) => Some(task.caller),
+        }
+    }
+
+    fn lane(&self, id: ClientId, conversation: tarn_proto::ConversationId) -> Option<&LaneCopy> {
+        self.clients.get(&id)?.lanes.get(&conversation)
+    }
+
+    pub(super) fn with_client(&mut self, id: ClientId, change: impl FnOnce(&mut Client)) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            change(Arc::make_mut(client));
+        }
+    }
+
+    /// Sends a request that is answered to the machine.
+    fn ask(&mut self, id: ClientId, message: Option<MessageId>, to: StoreId, request: Request) {
+        let server = ServerId::of(to);
+        let mark = mark_of(server, &request);
+        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+        let number = client.draw_number();
+        if let Some(mark) = mark {
+            client.writes.insert(number, mark);
+        }
+        if let Some(message) = message {
+            client.messages.insert(number, message);
+        }
+        let envelope = EnvelopeId { client: id, number, leg: Leg::Request, copy: 0 };
+        self.put_request(envelope, server, request);
+    }
+
+    /// Sends a request that nobody waits for.
+    pub(super) fn send_request(&mut self, id: ClientId, server: ServerId, request: Request) {
+        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+        let number = client.draw_number();
+        let envelope = EnvelopeId { client: id, number, leg: Leg::Request, copy: 0 };
+        self.put_request(envelope, server, request);
+    }
+
+    pub(super) fn put_request(&mut self, id: EnvelopeId, server: ServerId, request: Request) {
+        let body = Body::Request { server, request: Arc::new(request) };
+        self.put(Envelope { id, sent: self.now, due: None, body });
+    }
+
+    pub(super) fn send_local(&mut self, id: ClientId, due: Option<u64>, local: Local) {
+        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+        let number = client.draw_number();
+        let id = EnvelopeId { client: id, number, leg: Leg::Local, copy: 0 };
+        self.put(Envelope { id, sent: self.now, due, body: Body::Local(local) });
+    }
+
+    /// A message that cannot even be sent: its failure is on its way, like any answer.
+    fn fail(&mut self, id: ClientId, message: MessageId, why: &str) {
+        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+        let number = client.draw_number();
+        client.messages.insert(number, message);
+        let envelope = EnvelopeId { client: id, number, leg: Leg::Answer, copy: 0 };
+        let body = Body::Answer {
+            server: ServerId(0),
+            request: Arc::new(Request::Query { attempt: None, conversation: None }),
+            reply: Box::new(Reply::Dead(why.to_owned())),
+        };
+        self.put(Envelope { id: envelope, sent: self.now, due: None, body });
+    }
+
+    /// The run that an answer is about, if it is still read.
+    pub(super) fn is_reading(&self, id: ClientId, run: RunId) -> bool {
+        self.clients.get(&id).is_some_and(|client| client.reading.runs.contains_key(&run))
+    }
+}
+
+/// What P1 counts of a request.
+fn mark_of(server: ServerId, request: &Request) -> Option<WriteMark> {
+    let of = |header: &SignedHeader| {
+        let header = header.header();
+        (header.sequence_number, header.predecessor, header.attempt)
+    };
+    let mark = |shares: &BTreeSet<ShareNumber>, version: (SequenceNumber, _, AttemptId)| {
+        WriteMark { server, shares: shares.clone(), version, conversation: request.conversation() }
+    };
+    match request {
+        Request::Seal { shares, made, .. } | Request::Bring { shares, made, .. } => {
+            Some(mark(shares, of(&made.header)))
+        }
+        // The shares are those of its Seal, which was answered.
+        Request::Commit { header, .. } => Some(mark(&BTreeSet::new(), of(header))),
+        Request::Query { .. }
+        | Request::Extend { .. }
+        | Request::Finalize { .. }
+        | Request::End { .. }
+        | Request::ReadRows { .. }
+        | Request::ReadBlocks { .. } => None,
+    }
+}

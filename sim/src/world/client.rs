@@ -1,0 +1,267 @@
+//! One task of a caller: the shipped machine, and what its driver keeps beside it. Decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tarn_client::base::Origin;
+use tarn_client::fetch::{Run, RunId};
+use tarn_client::publish::action::{Draft, MessageId};
+use tarn_client::publish::{self, Follows, Publish, Roster};
+use tarn_client::retrieve::{self, Retrieve};
+use tarn_client::time::Millis;
+use tarn_proto::{
+    AttemptId, Certificate, ConversationId, SequenceNumber, Shape, ShareNumber, SignedHeader,
+    StoreId, VersionId,
+};
+
+use crate::event::{Follow, PublishTask, ReadTask, Task};
+use crate::ids::{ClientId, ServerId};
+use crate::made::Made;
+use crate::setup::{Setup, file};
+
+use super::Oracle;
+
+/// A task, running or over.
+#[derive(Debug, Clone)]
+pub struct Client {
+    id: ClientId,
+    pub(super) began: u64,
+    attempt: Option<AttemptId>,
+    pub(super) machine: Machine,
+    pub(super) next_number: u32,
+    /// Encoding passes that have not reached the end of the source, by the number of their envelope.
+    pub(super) passes: BTreeMap<u32, Pass>,
+    pub(super) lanes: BTreeMap<ConversationId, LaneCopy>,
+    /// Which machine message each number stands for.
+    pub(super) messages: BTreeMap<u32, MessageId>,
+    /// Write messages sent and not answered, by number.
+    pub(super) writes: BTreeMap<u32, WriteMark>,
+    pub(super) reading: Reading,
+    pub(super) ended: Option<Box<Ended>>,
+    pub(super) cancelled: bool,
+}
+
+/// The machine that a task runs on.
+#[derive(Debug, Clone)]
+pub enum Machine {
+    /// A publish.
+    Publish(Box<Publish>),
+    /// A read.
+    Read(Box<Retrieve>),
+    /// Its loop is over.
+    Over,
+    /// Its process was killed.
+    Killed,
+}
+
+/// Something a machine hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineEvent {
+    /// A publish does.
+    Publish(publish::event::Event),
+    /// A read does.
+    Read(retrieve::event::Event),
+}
+
+/// How a task ended, in its machine's own words.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// A publish did.
+    Publish(publish::outcome::Report),
+    /// A read did.
+    Read(retrieve::outcome::Report),
+}
+
+/// An encoding pass under way.
+#[derive(Debug, Clone)]
+pub(super) struct Pass {
+    pub(super) draft: Draft,
+    pub(super) conversations: Vec<ConversationId>,
+}
+
+/// The driver's side of a conversation.
+#[derive(Debug, Clone)]
+pub(super) struct LaneCopy {
+    pub(super) server: ServerId,
+    pub(super) shares: BTreeSet<ShareNumber>,
+    pub(super) tests: tarn_proto::state::Tests,
+    pub(super) message: MessageId,
+    pub(super) number: u32,
+    pub(super) made: Option<Arc<Made>>,
+    pub(super) finalize: Option<Certificate>,
+}
+
+/// A write message that is outstanding: what P1 counts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WriteMark {
+    /// To whom.
+    pub server: ServerId,
+    /// Which shares.
+    pub shares: BTreeSet<ShareNumber>,
+    /// Of which version, told before its bytes are known by its place and what it is built on.
+    pub version: (SequenceNumber, Option<VersionId>, AttemptId),
+    /// The stream, if it goes on one.
+    pub conversation: Option<ConversationId>,
+}
+
+/// What a read's driver keeps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reading {
+    pub(super) header: Option<SignedHeader>,
+    pub(super) runs: BTreeMap<RunId, Run>,
+    /// Whose verified blocks of which segments have come.
+    pub(super) shelf: BTreeMap<u32, BTreeSet<ShareNumber>>,
+    /// Segments handed to the caller with too few blocks: never, unless P9 is broken.
+    pub(super) short: bool,
+}
+
+impl Client {
+    pub(super) fn begin(
+        id: ClientId,
+        task: &Task,
+        now: u64,
+        setup: &Setup,
+        stores: Vec<StoreId>,
+        oracle: &Oracle,
+    ) -> Self {
+        let (machine, attempt) = match task {
+            Task::Publish(task) => {
+                let rng = ChaCha8Rng::seed_from_u64(task.seed);
+                let request = publish_request(task, setup, oracle);
+                let attempt = request.attempt;
+                let machine = Publish::new(request, Roster(stores), setup.patience(), rng);
+                (Machine::Publish(Box::new(machine)), Some(attempt))
+            }
+            Task::Read(task) => {
+                let rng = ChaCha8Rng::seed_from_u64(task.seed);
+                let request = read_request(task, setup, oracle);
+                let machine = Retrieve::new(request, Roster(stores), setup.patience(), rng);
+                (Machine::Read(Box::new(machine)), None)
+            }
+        };
+        Self {
+            id,
+            began: now,
+            attempt,
+            machine,
+            next_number: 0,
+            passes: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            reading: Reading::default(),
+            ended: None,
+            cancelled: false,
+        }
+    }
+
+    /// Its name.
+    pub const fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// The machine.
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The submission it is a try of, for a publish.
+    pub const fn attempt(&self) -> Option<AttemptId> {
+        self.attempt
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&self) -> Option<&Ended> {
+        self.ended.as_deref()
+    }
+
+    /// Whether its loop still runs.
+    pub const fn is_running(&self) -> bool {
+        matches!(self.machine, Machine::Publish(_) | Machine::Read(_))
+    }
+
+    /// Whether its process was killed.
+    pub const fn is_killed(&self) -> bool {
+        matches!(self.machine, Machine::Killed)
+    }
+
+    /// Whether its caller is still to be told how it ends.
+    pub const fn is_awaited(&self) -> bool {
+        self.is_running() && self.ended.is_none()
+    }
+
+    /// Whether its caller has lost interest.
+    pub const fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+
+    /// Write messages sent and not answered.
+    pub fn writes(&self) -> impl Iterator<Item = &WriteMark> {
+        self.writes.values()
+    }
+
+    /// Whether a segment was handed over with fewer than k verified blocks.
+    pub const fn was_short(&self) -> bool {
+        self.reading.short
+    }
+
+    /// Conversations that its driver believes to be open.
+    pub fn conversations(&self) -> impl Iterator<Item = (ConversationId, ServerId)> {
+        self.lanes.iter().map(|(&conversation, lane)| (conversation, lane.server))
+    }
+
+    pub(super) const fn draw_number(&mut self) -> u32 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+}
+
+fn origin(cap_holder: bool, setup: &Setup) -> Origin {
+    if cap_holder { Origin::CapHolder } else { Origin::Creator(setup.window()) }
+}
+
+fn shape_of((k, happy, n): (u8, u8, u8)) -> Shape {
+    let (n, k) = (n.max(1), k.clamp(1, n.max(1)));
+    Shape::new(k.into(), happy.clamp(1, n).into(), n.into()).expect("1 ≤ k, happy ≤ n")
+}
+
+fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publish::Request {
+    let whole = (1, setup.window / 2 + 1, setup.window);
+    publish::Request {
+        storage_index: file(),
+        attempt: task.submission.attempt(),
+        origin: origin(task.cap_holder, setup),
+        follows: match task.follows {
+            Follow::Whatever => Follows::Whatever,
+            Follow::Nothing => Follows::Nothing,
+            Follow::ResultOf(client) => {
+                oracle.version_of(client).map_or(Follows::Whatever, Follows::Version)
+            }
+        },
+        shape: task.shape.map(shape_of),
+        first_shape: shape_of(whole),
+        high_water: oracle.high_water(task.caller),
+        length: if task.tombstone { 0 } else { task.length },
+        tombstone: task.tombstone,
+    }
+}
+
+fn read_request(task: &ReadTask, setup: &Setup, oracle: &Oracle) -> retrieve::Request {
+    retrieve::Request {
+        key_check: [0; 16],
+        origin: origin(task.cap_holder, setup),
+        version: None,
+        range: 0..u64::MAX,
+        strict: task.strict,
+        allow_rollback: false,
+        high_water: oracle.high_water(task.caller),
+    }
+}
+
+/// The time since a task began.
+pub(super) const fn since(began: u64, now: u64) -> Millis {
+    Millis(now.saturating_sub(began))
+}

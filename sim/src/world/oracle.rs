@@ -1,0 +1,318 @@
+//! What the world's callers were told, and what its servers have acknowledged: what promises are held against. It
+//! only ever learns; it judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tarn_client::base::HighWater;
+use tarn_client::publish::outcome::Outcome as PublishOutcome;
+use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
+use tarn_proto::{AttemptId, SequenceNumber, ShareNumber, SignedHeader, VersionId};
+use tarn_server::manifest::Manifest;
+
+use crate::event::Task;
+use crate::ids::{ClientId, ServerId};
+
+/// Everything that was said to anybody.
+#[derive(Debug, Clone, Default)]
+pub struct Oracle {
+    events: u64,
+    tasks: BTreeMap<ClientId, TaskRecord>,
+    published: BTreeMap<VersionId, u64>,
+    acknowledged: BTreeMap<VersionId, Acknowledged>,
+    floors: BTreeMap<ServerId, (SequenceNumber, VersionId)>,
+    high_water: BTreeMap<u8, HighWater>,
+    destroyed: BTreeSet<ServerId>,
+    lied: bool,
+    healed_at: Option<u64>,
+}
+
+/// The shares of one version that servers have acknowledged as durable.
+pub type Acknowledged = BTreeMap<ServerId, BTreeSet<ShareNumber>>;
+
+/// One task, from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRecord {
+    /// What was asked.
+    pub task: Task,
+    /// At which event it began.
+    pub began: u64,
+    /// At which event its caller was told.
+    pub ended: Option<u64>,
+    /// What its caller was told; `Told::Nothing` while it runs, and for ever if it was killed.
+    pub told: Told,
+    /// How often its caller was told something.
+    pub times_told: u32,
+    /// Whether its process was killed.
+    pub killed: bool,
+}
+
+/// What a caller was told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// Nothing yet.
+    Nothing,
+    /// This is Published.
+    Published {
+        /// The version.
+        version: VersionId,
+        /// Whether an earlier try had made it.
+        repeated: bool,
+    },
+    /// Nothing was changed, then or later.
+    Unchanged {
+        /// The outcome's name.
+        outcome: &'static str,
+        /// The version that was given as the reason, if one was.
+        theirs: Option<SignedHeader>,
+    },
+    /// Something may have been changed.
+    InDoubt {
+        /// The outcome's name.
+        outcome: &'static str,
+    },
+    /// A read's result.
+    Read(ReadOutcome),
+}
+
+/// What a reader got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// A version, or word that it deletes the file.
+    Got {
+        /// The version.
+        version: VersionId,
+        /// Whether it is known to be Published.
+        confirmed: bool,
+        /// The high-water mark told.
+        high_water: Option<HighWater>,
+    },
+    /// There is no such file.
+    NotFound,
+    /// No version could be given.
+    Failed(&'static str),
+}
+
+impl Told {
+    /// In a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Published { repeated: false, .. } => "published",
+            Self::Published { repeated: true, .. } => "published before",
+            Self::Unchanged { outcome, .. } | Self::InDoubt { outcome } => outcome,
+            Self::Read(ReadOutcome::Got { confirmed: true, .. }) => "read",
+            Self::Read(ReadOutcome::Got { confirmed: false, .. }) => "read unconfirmed",
+            Self::Read(ReadOutcome::NotFound) => "not found",
+            Self::Read(ReadOutcome::Failed(why)) => why,
+        }
+    }
+
+    /// The version published or read.
+    pub const fn version(&self) -> Option<VersionId> {
+        match self {
+            Self::Published { version, .. } | Self::Read(ReadOutcome::Got { version, .. }) => {
+                Some(*version)
+            }
+            Self::Nothing
+            | Self::Unchanged { .. }
+            | Self::InDoubt { .. }
+            | Self::Read(ReadOutcome::NotFound | ReadOutcome::Failed(_)) => None,
+        }
+    }
+}
+
+impl From<&PublishOutcome> for Told {
+    fn from(outcome: &PublishOutcome) -> Self {
+        let unchanged = |name, theirs: &Option<SignedHeader>| Self::Unchanged {
+            outcome: name,
+            theirs: theirs.clone(),
+        };
+        match outcome {
+            PublishOutcome::Published(published) => {
+                Self::Published { version: published.version, repeated: published.repeated }
+            }
+            PublishOutcome::UncoordinatedWrite { theirs } => unchanged(UNCOORDINATED_WRITE, theirs),
+            PublishOutcome::Stale { now } => unchanged("stale", now),
+            PublishOutcome::Contended => unchanged("contended", &None),
+            PublishOutcome::NotEnoughServers(_) => unchanged("not enough servers", &None),
+            PublishOutcome::Undecided(_) => unchanged("undecided", &None),
+            PublishOutcome::Cancelled => unchanged("cancelled", &None),
+            PublishOutcome::SourceChanged => unchanged("source changed", &None),
+            PublishOutcome::Failed { .. } => unchanged("failed", &None),
+            PublishOutcome::Partial(_) => Self::InDoubt { outcome: "partial" },
+            PublishOutcome::Unknown(_) => Self::InDoubt { outcome: "unknown" },
+        }
+    }
+}
+
+/// The name of the outcome that must never be given for our own version.
+pub const UNCOORDINATED_WRITE: &str = "uncoordinated write";
+
+impl From<&RetrieveOutcome> for Told {
+    fn from(outcome: &RetrieveOutcome) -> Self {
+        Self::Read(match outcome {
+            RetrieveOutcome::Retrieved(found) | RetrieveOutcome::Deleted(found) => {
+                ReadOutcome::Got {
+                    version: found.header.version(),
+                    confirmed: found.confirmed,
+                    high_water: found.high_water,
+                }
+            }
+            RetrieveOutcome::NotFound { .. } => ReadOutcome::NotFound,
+            RetrieveOutcome::NotEnoughShares { .. } => ReadOutcome::Failed("not enough shares"),
+            RetrieveOutcome::NotEnoughServers(_) => ReadOutcome::Failed("too few answered"),
+            RetrieveOutcome::Undecided(_) => ReadOutcome::Failed("read undecided"),
+            RetrieveOutcome::RolledBack { .. } => ReadOutcome::Failed("rolled back"),
+            RetrieveOutcome::WrongReadKey { .. } => ReadOutcome::Failed("wrong read key"),
+            RetrieveOutcome::Undecodable { .. } => ReadOutcome::Failed("undecodable"),
+        })
+    }
+}
+
+impl Oracle {
+    /// How many events there were.
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Every task.
+    pub fn tasks(&self) -> impl Iterator<Item = (ClientId, &TaskRecord)> {
+        self.tasks.iter().map(|(&id, record)| (id, record))
+    }
+
+    /// One task.
+    pub fn task(&self, id: ClientId) -> Option<&TaskRecord> {
+        self.tasks.get(&id)
+    }
+
+    /// Versions of which some caller was told that they are Published, and at which event first.
+    pub fn published(&self) -> impl Iterator<Item = (VersionId, u64)> {
+        self.published.iter().map(|(&version, &at)| (version, at))
+    }
+
+    /// Which shares of a version servers have acknowledged as durable, whatever became of them.
+    pub fn acknowledged(&self, version: VersionId) -> Option<&Acknowledged> {
+        self.acknowledged.get(&version)
+    }
+
+    /// Every version of which a server has acknowledged a share.
+    pub fn acknowledgements(&self) -> impl Iterator<Item = (VersionId, &Acknowledged)> {
+        self.acknowledged.iter().map(|(&version, shares)| (version, shares))
+    }
+
+    /// The highest floor that a server ever had durably.
+    pub fn floor(&self, server: ServerId) -> Option<(SequenceNumber, VersionId)> {
+        self.floors.get(&server).copied()
+    }
+
+    /// A caller's durable high-water mark.
+    pub fn high_water(&self, caller: u8) -> Option<HighWater> {
+        self.high_water.get(&caller).copied()
+    }
+
+    /// Whether this server's disk was lost.
+    pub fn is_destroyed(&self, server: ServerId) -> bool {
+        self.destroyed.contains(&server)
+    }
+
+    /// Whether any server ever lied.
+    pub const fn has_lied(&self) -> bool {
+        self.lied
+    }
+
+    /// At which event everything healed.
+    pub const fn healed_at(&self) -> Option<u64> {
+        self.healed_at
+    }
+
+    /// What a task published or read.
+    pub fn version_of(&self, client: ClientId) -> Option<VersionId> {
+        self.tasks.get(&client)?.told.version()
+    }
+
+    /// The tries of one submission.
+    pub fn tries(&self, attempt: AttemptId) -> impl Iterator<Item = (ClientId, &TaskRecord)> {
+        self.tasks().filter(move |(_, record)| match &record.task {
+            Task::Publish(task) => task.submission.attempt() == attempt,
+            Task::Read(_) => false,
+        })
+    }
+
+    pub(super) const fn count_event(&mut self) {
+        self.events += 1;
+    }
+
+    pub(super) fn task_began(&mut self, id: ClientId, task: &Task) {
+        let record = TaskRecord {
+            task: task.clone(),
+            began: self.events,
+            ended: None,
+            told: Told::Nothing,
+            times_told: 0,
+            killed: false,
+        };
+        self.tasks.insert(id, record);
+    }
+
+    pub(super) fn task_told(&mut self, id: ClientId, told: Told) {
+        let events = self.events;
+        let Some(record) = self.tasks.get_mut(&id) else { return };
+        record.times_told += 1;
+        record.ended = Some(events);
+        if let Told::Published { version, .. } = told {
+            self.published.entry(version).or_insert(events);
+        }
+        if let Told::Read(ReadOutcome::Got { high_water: Some(mark), .. }) = &told
+            && let Task::Read(task) = &record.task
+        {
+            self.high_water.insert(task.caller, *mark);
+        }
+        record.told = told;
+    }
+
+    pub(super) fn raise_high_water(&mut self, caller: u8, header: &SignedHeader) {
+        let mark = HighWater::of(header);
+        let kept = self.high_water.entry(caller).or_insert(mark);
+        *kept = (*kept).max(mark);
+    }
+
+    pub(super) fn task_killed(&mut self, id: ClientId) {
+        let events = self.events;
+        if let Some(record) = self.tasks.get_mut(&id) {
+            record.killed = true;
+            record.ended.get_or_insert(events);
+        }
+    }
+
+    pub(super) fn acknowledge(
+        &mut self,
+        server: ServerId,
+        version: VersionId,
+        shares: &BTreeSet<ShareNumber>,
+    ) {
+        self.acknowledged.entry(version).or_default().entry(server).or_default().extend(shares);
+    }
+
+    pub(super) fn note_floor(&mut self, server: ServerId, disk: &Manifest) {
+        if let Some(floor) = &disk.floor {
+            let highest = self.floors.entry(server).or_insert_with(|| floor.order());
+            *highest = (*highest).max(floor.order());
+        }
+    }
+
+    pub(super) fn destroyed(&mut self, server: ServerId) {
+        self.destroyed.insert(server);
+        self.floors.remove(&server);
+        for shares in self.acknowledged.values_mut() {
+            shares.remove(&server);
+        }
+    }
+
+    pub(super) const fn lied(&mut self) {
+        self.lied = true;
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.healed_at.get_or_insert(self.events);
+    }
+}
