@@ -1,7 +1,8 @@
 //! The versions that certainly took effect, in the one order in which they can have.
 //!
-//! A version took effect if a caller was told that it is Published, if a read confirmed it, or if it is an ancestor
-//! of one that did. No other version needs to: it could only stand at the chain's end, where nobody saw it.
+//! A version took effect if a caller was told that it is Published, if a read confirmed it, or if
+//! it is an ancestor of one that did. No other version needs to: it could only stand at the chain's
+//! end, where nobody saw it.
 
 use std::collections::BTreeMap;
 
@@ -104,8 +105,8 @@ fn judge_told(history: &History, id: PublishId, version: VersionId) -> Result<()
     Ok(())
 }
 
-/// Nobody whose version took effect was told that nothing was changed, or allowed another predecessor; and an attempt
-/// has one version.
+/// Nobody whose version took effect was told that nothing was changed, or allowed another
+/// predecessor; and an attempt has one version.
 fn judge_signers(
     history: &History,
     versions: &[VersionId],

@@ -1,11 +1,16 @@
-//! Whether an instant can be found for every version of the chain, in the chain's order, and one for every read.
+//! Whether an instant can be found for every version of the chain, in the chain's order, and one
+//! for every read.
 //!
-//! A version takes effect *after* its publish began, after every read that confirmed its predecessor began, and after
-//! every publish of its attempt began that was told of another's version in the way; and *before* anybody was told
-//! that it is Published and before any read that confirmed it ended. Instants in chain order exist exactly if no
-//! version must be in effect before it, or one of its ancestors, can be. A read then fits between the instants of its
-//! version and of the next one: of the four bounds, the two of the read and the two instants are in order by
-//! themselves, and the other two orders are among those just named.
+//! A version takes effect *after* its publish began, after every read that confirmed its
+//! predecessor began, and after every publish of its attempt began that was told of another's
+//! version in the way; and *before* anybody was told that it is Published and before any read that
+//! confirmed it ended. Such instants exist, in the chain's order, exactly if no version must be in
+//! effect before it, or one of its ancestors, can be.
+//!
+//! Every read then has its instant too: after its own beginning and its version's instant, before
+//! its own end and the next version's instant. Each of the former is before each of the latter: a
+//! read begins before it ends, instants are in order, and the two other pairs are among the bounds
+//! above.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Histories made by hand and drawn at random; every verdict is compared with that of a general checker.
+//! Histories made by hand and drawn at random; every verdict is compared with that of a general
+//! checker.
 
 mod drawn;
 mod general;

@@ -1,4 +1,5 @@
-//! Histories drawn at random: what a register really did is accepted, and after a change both checkers agree.
+//! Histories drawn at random: what a register really did is accepted, and after a change both
+//! checkers agree.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -67,7 +68,7 @@ fn script() -> impl Strategy<Value = Vec<Step>> {
         3 => any::<u8>().prop_map(|read| Step::LookUp { read }),
         3 => any::<u8>().prop_map(|read| Step::EndRead { read }),
     ];
-    prop::collection::vec(step, 0..30)
+    prop::collection::vec(step, 0..60)
 }
 
 /// One call of the recorder. Operations are numbered in the order in which they begin.
@@ -91,8 +92,11 @@ struct World {
     held: Vec<VersionId>,
     publishes: Vec<Writer>,
     versions: Vec<(usize, Option<VersionId>)>,
-    reads: Vec<(Option<Option<VersionId>>, bool)>,
+    reads: Vec<Lookup>,
 }
+
+/// What a read found, once it looked, and whether its caller was told.
+type Lookup = (Option<Option<VersionId>>, bool);
 
 struct Writer {
     attempt: u8,
@@ -123,13 +127,14 @@ impl World {
             Step::BeginRead => {}
             Step::LookUp { read } => {
                 let now = self.held.last().copied();
-                if let Some(read) = pick(self.reads.len(), read) {
-                    self.reads[read].0.get_or_insert(now);
+                if let Some(read) = pick(&self.reads, read, |(found, _)| found.is_none()) {
+                    self.reads[read].0 = Some(now);
                 }
             }
             Step::EndRead { read } => {
-                if let Some(read) = pick(self.reads.len(), read)
-                    && let (Some(found), false) = self.reads[read]
+                let looked_up = |&(found, over): &Lookup| found.is_some() && !over;
+                if let Some(read) = pick(&self.reads, read, looked_up)
+                    && let (Some(found), _) = self.reads[read]
                 {
                     self.reads[read].1 = true;
                     self.records.push(Record::ReadEnded { read, found });
@@ -153,8 +158,7 @@ impl World {
     }
 
     fn sign(&mut self, publish: u8) {
-        if let Some(by) = pick(self.publishes.len(), publish)
-            && self.publishes[by].told.is_none()
+        if let Some(by) = pick(&self.publishes, publish, |writer| writer.told.is_none())
             && self.versions.len() < VERSIONS_MAX
         {
             let predecessor = self.held.last().copied();
@@ -165,26 +169,25 @@ impl World {
     }
 
     fn take_effect(&mut self, version: u8) {
-        let Some(index) = pick(self.versions.len(), version) else { return };
-        let (by, predecessor) = self.versions[index];
-        let writer = &self.publishes[by];
         let unchanged = [PublishTold::Conflict, PublishTold::Unchanged];
-        if self.held.last().copied() == predecessor
-            && may_follow(writer.follows, predecessor)
-            && writer.told.is_none_or(|told| !unchanged.contains(&told))
-            && self.effect_of(writer.attempt).is_none()
-        {
+        let can = |&(by, predecessor): &(usize, Option<VersionId>)| {
+            let writer = &self.publishes[by];
+            self.held.last().copied() == predecessor
+                && may_follow(writer.follows, predecessor)
+                && writer.told.is_none_or(|told| !unchanged.contains(&told))
+                && self.effect_of(writer.attempt).is_none()
+        };
+        if let Some(index) = pick(&self.versions, version, can) {
             self.held.push(super::version(number(index + 1)));
         }
     }
 
     /// Ends a publish with one of the things that are true.
     fn end_publish(&mut self, publish: u8, told: u8) {
-        let Some(id) = pick(self.publishes.len(), publish) else { return };
-        let writer = &self.publishes[id];
-        if writer.told.is_some() {
+        let Some(id) = pick(&self.publishes, publish, |writer| writer.told.is_none()) else {
             return;
-        }
+        };
+        let writer = &self.publishes[id];
         let effect = self.effect_of(writer.attempt);
         let mine = effect.is_some_and(|(_, by, _)| by == id);
         let mut truths = vec![PublishTold::Unknown];
@@ -221,9 +224,9 @@ fn changes() -> impl Strategy<Value = Vec<(u8, u8, u8)>> {
     prop::collection::vec(any::<(u8, u8, u8)>(), 1..4)
 }
 
-/// Changes what one caller was told or named, or moves an end.
+/// Changes what one caller was told or named, what a version follows, or when an operation ended.
 fn change_one(records: &mut Vec<Record>, (at, how, what): (u8, u8, u8)) {
-    let Some(at) = pick(records.len(), at) else { return };
+    let Some(at) = pick(records, at, |_| true) else { return };
     let some_version = state(what % number(VERSIONS_MAX + 1));
     let signed = records.iter().any(|record| match *record {
         Record::Signed { version, .. } => Some(super::version(version)) == some_version,
@@ -248,7 +251,8 @@ fn change_one(records: &mut Vec<Record>, (at, how, what): (u8, u8, u8)) {
             *found = some_version.filter(|_| signed);
         }
         Record::PublishEnded { .. } | Record::ReadEnded { .. } => move_end(records, at, what),
-        Record::Signed { .. } | Record::ReadBegan => {}
+        Record::Signed { version, predecessor, .. } => *predecessor = state(what % *version),
+        Record::ReadBegan => {}
     }
 }
 
@@ -315,8 +319,11 @@ fn may_follow(follows: Follows, predecessor: Option<VersionId>) -> bool {
     }
 }
 
-fn pick(among: usize, choice: u8) -> Option<usize> {
-    usize::from(choice).checked_rem(among)
+/// One of those that can be chosen.
+fn pick<T>(among: &[T], choice: u8, can: impl Fn(&T) -> bool) -> Option<usize> {
+    let possible: Vec<_> = (0..among.len()).filter(|&index| can(&among[index])).collect();
+    let chosen = usize::from(choice).checked_rem(possible.len())?;
+    Some(possible[chosen])
 }
 
 fn number(small: usize) -> u8 {

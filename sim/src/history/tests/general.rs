@@ -1,6 +1,8 @@
-//! The same question put to `stateright`'s general checker, which searches for an order of all operations.
+//! The same question put to `stateright`'s general checker, which searches for an order of all
+//! operations.
 //!
-//! The specification is stated anew, operation by operation: it shares no code with the check but the record.
+//! The specification is stated anew, operation by operation: it shares no code with the check but
+//! the record.
 
 use std::rc::Rc;
 
@@ -46,7 +48,7 @@ enum Answer {
 
 impl Register {
     fn attempt_of(&self, version: VersionId) -> AttemptId {
-        self.history.publishes[self.history.versions[&version].by.0].attempt
+        self.history.publish(self.history.versions[&version].by).attempt
     }
 
     fn has_held_one_of(&self, attempt: AttemptId) -> bool {
@@ -55,7 +57,7 @@ impl Register {
 
     fn allows(&self, publish: PublishId, version: VersionId) -> bool {
         let predecessor = self.history.versions[&version].predecessor;
-        match self.history.publishes[publish.0].follows {
+        match self.history.publish(publish).follows {
             Follows::Whatever => true,
             Follows::Version(named) => predecessor == Some(named),
             Follows::Nothing => predecessor.is_none(),
@@ -83,13 +85,13 @@ impl SequentialSpec for Register {
 
     fn is_valid_step(&mut self, operation: &Operation, answer: &Answer) -> bool {
         match (operation, answer) {
-            (&Operation::Publish(id), &Answer::Told(PublishTold::Published(version))) => {
-                self.past.contains(&version)
-                    && self.attempt_of(version) == self.history.publishes[id.0].attempt
-                    && self.allows(id, version)
+            (Operation::Publish(id), Answer::Told(PublishTold::Published(version))) => {
+                self.past.contains(version)
+                    && self.attempt_of(*version) == self.history.publish(*id).attempt
+                    && self.allows(*id, *version)
             }
             (Operation::Publish(id), Answer::Told(PublishTold::Conflict)) => {
-                !self.has_held_one_of(self.history.publishes[id.0].attempt)
+                !self.has_held_one_of(self.history.publish(*id).attempt)
             }
             (
                 Operation::Publish(_),
@@ -113,8 +115,7 @@ enum Point {
 fn points(history: &History) -> Vec<(u32, usize, Point)> {
     let mut points = Vec::new();
     let mut thread = 0;
-    for (id, publish) in history.publishes.iter().enumerate() {
-        let id = PublishId(id);
+    for (id, publish) in history.publishes() {
         if let Some((ended, told)) = publish.ended {
             let began = Point::Begins(Operation::Publish(id));
             points.push((publish.began.order, thread, began));

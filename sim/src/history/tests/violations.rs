@@ -13,8 +13,8 @@ fn a_confirmed_read_is_stale_after_a_later_publish_was_told() {
     assert_eq!(violation.operations(), [OperationId::Publish(later), OperationId::Read(read)]);
     assert_eq!(
         violation.to_string(),
-        "at event 6 publish 1 was told that version 02020202 is Published; yet at event 7, which is later, \
-         read 0 began, which confirmed version 01010101, older than that"
+        "at event 6 publish 1 was told that version 02020202 is Published; yet at event 7, which \
+         is later, read 0 began, which confirmed version 01010101, older than that"
     );
 }
 
@@ -65,8 +65,8 @@ fn two_siblings_are_both_published() {
     assert_eq!(violation.operations(), [one, other].map(OperationId::Publish));
     assert_eq!(
         violation.to_string(),
-        "version 02020202 and version 03030303 both took effect after version 01010101: publish 1 and publish 2 \
-         show it"
+        "version 02020202 and version 03030303 both took effect after version 01010101: \
+         publish 1 and publish 2 show it"
     );
 }
 
