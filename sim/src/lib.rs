@@ -9,3 +9,4 @@ pub mod promises;
 pub mod setup;
 pub mod trace;
 pub mod world;
+pub mod history;
