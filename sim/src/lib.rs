@@ -2,11 +2,13 @@
 //! seed, and holds them to tarn's promises. Nothing here is used by the other crates.
 
 pub mod event;
+pub mod history;
 pub mod ids;
 pub mod made;
+pub mod options;
 pub mod plant;
 pub mod promises;
+pub mod schedule;
 pub mod setup;
 pub mod trace;
 pub mod world;
-pub mod history;
