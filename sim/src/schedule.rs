@@ -53,7 +53,7 @@ pub struct Report {
 }
 
 /// Something that is to happen at its time, unless the world has changed so that it cannot.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Plan {
     Deliver(EnvelopeId),
     Lose(EnvelopeId),
