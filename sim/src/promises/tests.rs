@@ -8,6 +8,7 @@ use super::{check, check_at_rest};
 use crate::event::{Event, Fate, Follow, Lie, Manner, PublishTask, ReadTask, Task, Timed};
 use crate::ids::{ClientId, EnvelopeId, ServerId, Submission};
 use crate::setup::Setup;
+use crate::trace::Trace;
 use crate::world::World;
 
 #[test]
@@ -205,9 +206,9 @@ impl Run {
 
     fn tell(&self, broken: &str) -> String {
         if std::env::var("TARN_PROMISES_SEED").is_ok() {
-            for event in &self.events {
-                println!("{}", serde_json::to_string(event).unwrap());
-            }
+            let (title, setup) = (broken.to_owned(), self.world.setup().clone());
+            let trace = Trace { title, setup, events: self.events.clone() };
+            println!("{}", serde_json::to_string(&trace).unwrap());
         }
         format!("seed {}, {} events: {broken}", self.seed, self.events.len())
     }
