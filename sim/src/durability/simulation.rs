@@ -43,7 +43,12 @@ pub(super) struct Simulation<'a> {
     bandwidth: Bandwidth,
     moves: ChaCha8Rng,
     measures: Measures,
+    /// Room for what a check hears, kept from one to the next.
+    asked: (Vec<Member>, Vec<ShareSet>),
 }
+
+/// A place in a window, its server, and what that has.
+type Member = (usize, ServerIndex, ShareSet);
 
 /// What is left of a grid at the end.
 pub(super) struct Ended {
@@ -70,6 +75,7 @@ impl<'a> Simulation<'a> {
             planner: Planner::new(terms.shape, terms.quorum),
             bandwidth: Bandwidth::new(options.share_kib, options.bandwidth_mib),
             moves: Stream::Moves.rng(options.seed),
+            asked: (Vec::new(), Vec::new()),
         };
         simulation.schedule_first();
         simulation
@@ -282,7 +288,9 @@ impl<'a> Simulation<'a> {
             return;
         }
         let up = self.servers.up();
-        let (mut reachable, mut counted) = (Vec::new(), Vec::new());
+        let (mut reachable, mut counted) = std::mem::take(&mut self.asked);
+        reachable.clear();
+        counted.clear();
         for (slot, server, shares) in self.files.live(file) {
             if up[server.at()] {
                 reachable.push((slot, server, shares));
@@ -296,6 +304,7 @@ impl<'a> Simulation<'a> {
         } else {
             self.repair(now, file, &reachable);
         }
+        self.asked = (reachable, counted);
     }
 
     fn needs_nothing(&self, held: &[ShareSet]) -> bool {
@@ -303,12 +312,7 @@ impl<'a> Simulation<'a> {
     }
 
     /// Begins to bring what the plan says is missing of the servers that answer.
-    fn repair(
-        &mut self,
-        now: Moment,
-        file: FileIndex,
-        reachable: &[(usize, ServerIndex, ShareSet)],
-    ) {
+    fn repair(&mut self, now: Moment, file: FileIndex, reachable: &[Member]) {
         let held: Vec<ShareSet> = reachable.iter().map(|&(_, _, shares)| shares).collect();
         let added = reachable.iter().zip(self.planner.additions(&held));
         let brought: Vec<_> = added
@@ -366,9 +370,7 @@ impl<'a> Simulation<'a> {
     fn draw_member(&mut self, file: FileIndex) -> Option<ServerIndex> {
         let (servers, files) = (&self.servers, &self.files);
         let used = |zone: Option<u32>| {
-            let same = |&(_, member, _): &(usize, ServerIndex, ShareSet)| {
-                zone.is_some() && servers.zone(member) == zone
-            };
+            let same = |&(_, member, _): &Member| zone.is_some() && servers.zone(member) == zone;
             files.live(file).filter(same).count()
         };
         let count = u32::try_from(servers.len()).unwrap_or(u32::MAX);
