@@ -150,7 +150,7 @@ fn histogram(values: &[u64]) -> Vec<(f64, f64)> {
         return Vec::new();
     };
     let width = (most - least + 1).div_ceil(BARS as u64);
-    let mut bars = vec![0_u32; BARS];
+    let mut bars = [0_u32; BARS];
     for value in values {
         let bar = usize::try_from((value - least) / width).unwrap_or(BARS);
         bars[bar.min(BARS - 1)] += 1;
