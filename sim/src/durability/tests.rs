@@ -130,7 +130,7 @@ fn a_window_that_moves_keeps_its_quorum() {
 #[test]
 fn repair_that_has_no_patience_stores_copies() {
     let hasty = Options { absences_per_year: 24.0, absence_grace_hours: 0.0, ..small() };
-    let patient = Options { absence_grace_hours: 96.0, ..hasty.clone() };
+    let patient = Options { absence_grace_hours: 96.0, ..hasty };
     let (hasty, patient) = (report(&hasty), report(&patient));
     assert!(hasty.overhead_at_end() > 1.1 * patient.overhead_at_end());
     assert!(hasty.repair_mib_per_server_day() > patient.repair_mib_per_server_day());
