@@ -4,6 +4,7 @@
 pub mod event;
 pub mod ids;
 pub mod made;
+pub mod minimize;
 pub mod plant;
 pub mod promises;
 pub mod setup;
