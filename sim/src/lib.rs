@@ -7,6 +7,7 @@ pub mod made;
 pub mod minimize;
 pub mod plant;
 pub mod promises;
+pub mod render;
 pub mod setup;
 pub mod trace;
 pub mod world;

@@ -11,6 +11,10 @@
 //! ```
 
 mod replay;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
 
 use std::io::{BufRead, Write};
 
@@ -20,8 +24,8 @@ use serde_json::Value;
 use crate::event::{Event, Task, Timed};
 use crate::setup::Setup;
 
-pub use replay::{Ending, Player, Replay, Step, replay};
 pub(crate) use replay::Judge;
+pub use replay::{Ending, Player, Replay, Step, replay};
 
 /// The version of the format that is written, and the only one that is read.
 const FORMAT: u64 = 1;
@@ -55,7 +59,9 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// There is nothing in it.
-    #[error("no trace: the first line must be a head, like {{\"tarn_trace\":1,\"title\":…,\"setup\":…}}")]
+    #[error(
+        "no trace: the first line must be a head, like {{\"tarn_trace\":1,\"title\":…,\"setup\":…}}"
+    )]
     Empty,
     /// It begins with something else.
     #[error(
@@ -66,7 +72,9 @@ pub enum ReadError {
         line: usize,
     },
     /// Another version of the format.
-    #[error("line {line}: format {found} is not known, only {FORMAT} is; use the tarn-sim that wrote the trace")]
+    #[error(
+        "line {line}: format {found} is not known, only {FORMAT} is; use the tarn-sim that wrote the trace"
+    )]
     Format {
         /// Where.
         line: usize,
@@ -74,7 +82,9 @@ pub enum ReadError {
         found: u64,
     },
     /// A field that nothing here understands.
-    #[error("line {line}: `{field}` is not known here; mend its spelling, or use the tarn-sim that wrote it")]
+    #[error(
+        "line {line}: `{field}` is not known here; mend its spelling, or use the tarn-sim that wrote it"
+    )]
     UnknownField {
         /// Where.
         line: usize,
@@ -90,7 +100,9 @@ pub enum ReadError {
         source: serde_json::Error,
     },
     /// Events are in the order of time.
-    #[error("line {line}: the time goes back from {before} to {at}; move the event up, or raise its `at`")]
+    #[error(
+        "line {line}: the time goes back from {before} to {at}; move the event up, or raise its `at`"
+    )]
     TimeWentBack {
         /// Where.
         line: usize,
@@ -254,11 +266,6 @@ fn at_most(line: usize, field: &'static str, found: u64, max: u64) -> Result<(),
     Err(out_of_range(line, field, found, format!("at most {max}")))
 }
 
-const fn out_of_range(
-    line: usize,
-    field: &'static str,
-    found: u64,
-    allowed: String,
-) -> ReadError {
+const fn out_of_range(line: usize, field: &'static str, found: u64, allowed: String) -> ReadError {
     ReadError::OutOfRange { line, field, found, allowed }
 }
