@@ -178,3 +178,6 @@ fn groups_of(event: &Event) -> Vec<Group> {
         Event::DiskSynced { .. } | Event::Healed => vec![],
     }
 }
+
+#[cfg(test)]
+mod tests;

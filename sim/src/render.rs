@@ -9,3 +9,6 @@ mod words;
 
 pub mod html;
 pub mod text;
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,16 @@ pub(super) struct Message {
     pub(super) end: MessageEnd,
 }
 
+impl Message {
+    /// The last event it has to do with.
+    pub(super) const fn last_event(&self) -> usize {
+        match self.end {
+            MessageEnd::UnderWay => self.sent,
+            MessageEnd::Arrived(at) | MessageEnd::Lost(at) => at,
+        }
+    }
+}
+
 /// How a message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MessageEnd {

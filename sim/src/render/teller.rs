@@ -246,14 +246,14 @@ impl Teller {
                 format!("{client}→{server} {}", words::request(request, &self.names))
             }
             Body::Answer { reply, .. } if !self.was_sent(envelope.id) => {
-                format!("{client} itself: {}", words::reply(reply, &self.names))
+                format!("{client}: {}", words::reply(reply, &self.names))
             }
             Body::Answer { server, request, reply } => format!(
-                "{server}→{client} {}, to {}",
-                words::reply(reply, &self.names),
-                words::request(request, &self.names)
+                "{server}→{client} to {}: {}",
+                words::request(request, &self.names),
+                words::reply(reply, &self.names)
             ),
-            Body::Local(local) => format!("{client} itself: {}", words::local(local)),
+            Body::Local(local) => format!("{client}: {}", words::local(local)),
         }
     }
 
@@ -312,11 +312,8 @@ impl Teller {
                 (*server, request_kind(request.kind()), words::request(request, &self.names))
             }
             Body::Answer { server, request, reply } if self.was_sent(envelope.id) => {
-                let says = format!(
-                    "{}, to {}",
-                    words::reply(reply, &self.names),
-                    words::request(request, &self.names)
-                );
+                let asked = words::request(request, &self.names);
+                let says = format!("to {asked}: {}", words::reply(reply, &self.names));
                 (*server, answer_kind(reply), says)
             }
             Body::Answer { .. } | Body::Local(_) => return None,

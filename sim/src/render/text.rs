@@ -18,7 +18,7 @@ pub fn render(trace: &Trace, plant: Option<Box<dyn Plant>>, ending: Ending) -> S
     draw(&Story::tell(trace, Player::new(trace, plant, ending)))
 }
 
-fn draw(story: &Story) -> String {
+pub(super) fn draw(story: &Story) -> String {
     let servers: Vec<ServerId> = story.servers().into_iter().collect();
     let clients: Vec<ClientId> = story.callers.iter().map(|caller| caller.client).collect();
     let mut text = format!("# {}\n", story.title);
@@ -44,7 +44,7 @@ fn heading(clients: &[ClientId], servers: &[ServerId]) -> String {
     let mut text = format!("{:>9} {:>5}   {:<12} {:<9} ", "time", "event", "what", "message");
     // One character each: the number's last digit stands for the client.
     let digits: String = clients.iter().map(|client| (client.0 % 10).to_string()).collect();
-    let _ = write!(text, "c{digits} ");
+    let _ = write!(text, "c{digits}  ");
     for server in servers {
         let _ = write!(text, "{server:<3} ", server = server.to_string());
     }
@@ -57,10 +57,10 @@ fn line(number: usize, moment: &Moment, clients: &[ClientId], servers: &[ServerI
     let time = words::seconds(moment.at);
     let mut text = format!("{time:>9} {number:>5} {glyph} {:<12} {envelope:<9}  ", moment.what);
     text.extend(clients.iter().map(|id| moment.clients.get(id).map_or(' ', client_mark)));
-    text.push(' ');
+    text.push_str("  ");
     for server in servers {
-        let (status, mark) = server_marks(&moment.servers, *server);
-        let _ = write!(text, "{status}{mark}  ");
+        text.extend(server_marks(&moment.servers, *server));
+        text.push(' ');
     }
     text + &moment.detail
 }
@@ -92,24 +92,28 @@ const fn client_mark(client: &ClientView) -> char {
     }
 }
 
-/// How a server stands, and whether it misbehaves. What is more urgent hides what is less.
-fn server_marks(servers: &BTreeMap<ServerId, ServerView>, id: ServerId) -> (char, char) {
-    let Some(server) = servers.get(&id) else { return (' ', ' ') };
-    let status = match server.life {
+/// How a server stands: what it holds, what it is in the midst of, and whether it misbehaves.
+fn server_marks(servers: &BTreeMap<ServerId, ServerView>, id: ServerId) -> [char; 3] {
+    let Some(server) = servers.get(&id) else { return [' '; 3] };
+    let holds = match server.life {
         Life::Gone => 'X',
         Life::Down => '#',
-        Life::Up if server.writing => 'w',
-        Life::Up if server.unknown => '~',
-        Life::Up if server.promised.is_some() => 's',
-        Life::Up if server.in_flight => '?',
         Life::Up if server.newest => '*',
         Life::Up if server.holds.is_some() => 'o',
         Life::Up => '.',
     };
-    let mark = match server.manner {
+    let midst = match server.life {
+        Life::Gone | Life::Down => ' ',
+        Life::Up if server.writing => 'w',
+        Life::Up if server.unknown => '~',
+        Life::Up if server.promised.is_some() => 's',
+        Life::Up if server.in_flight => '?',
+        Life::Up => ' ',
+    };
+    let manner = match server.manner {
         Manner::Honest => ' ',
         Manner::Full | Manner::ReadOnly => 'f',
         Manner::Lying(_) => '!',
     };
-    (status, mark)
+    [holds, midst, manner]
 }

@@ -79,9 +79,9 @@ pub(super) fn reply(reply: &Reply, names: &Names) -> String {
     match reply {
         Reply::State(told) => state(told, names),
         Reply::Sealed { state: told, promise } => {
-            format!("sealed for {promise} ms, {}", state(told, names))
+            format!("sealed for {}, {}", lasting(*promise), state(told, names))
         }
-        Reply::Extended { promise } => format!("extended for {promise} ms"),
+        Reply::Extended { promise } => format!("extended for {}", lasting(*promise)),
         Reply::Written => "written".to_owned(),
         Reply::Refused { refusal: why, .. } => format!("refused: {}", refusal(*why)),
         Reply::Rows => "rows".to_owned(),
@@ -92,9 +92,37 @@ pub(super) fn reply(reply: &Reply, names: &Names) -> String {
     }
 }
 
-/// Why, in its own words.
+/// Why, shorter than in its own words.
 pub(super) fn refusal(refusal: Refusal) -> String {
-    refusal.to_string()
+    let word = match refusal {
+        Refusal::Conflict => "conflict",
+        Refusal::Stale => "stale",
+        Refusal::Busy { wait_ms } => return format!("busy for {}", lasting(wait_ms)),
+        Refusal::PromiseLost => "promise lost",
+        Refusal::Superseded => "superseded",
+        Refusal::BaseMissing => "base missing",
+        Refusal::TooManyGenerations => "too many generations",
+        Refusal::BadSignature => "bad signature",
+        Refusal::BadShare => "bad share",
+        Refusal::NoSpace => "no space",
+        Refusal::OverQuota => "over quota",
+        Refusal::ReadOnly => "read-only",
+        Refusal::Unauthenticated => "unauthenticated",
+        Refusal::TooLarge => "too large",
+        Refusal::Unsupported => "unsupported",
+        Refusal::StoreFailed => "store failed",
+        Refusal::NotHeld => "not held",
+    };
+    word.to_owned()
+}
+
+/// A length of time, as short as it can be said.
+fn lasting(milliseconds: u64) -> String {
+    if milliseconds > 0 && milliseconds.is_multiple_of(1000) {
+        format!("{} s", milliseconds / 1000)
+    } else {
+        format!("{milliseconds} ms")
+    }
 }
 
 fn state(state: &SlotState, names: &Names) -> String {
