@@ -1,2 +1,4 @@
 //! The simulation harness: runs the very state machines that ship on a simulated network, clock and disk, from one
 //! seed, and holds them to tarn's promises. Nothing here is used by the other crates.
+
+pub mod shell;

@@ -1,0 +1,413 @@
+//! Processes that call: writers and readers over the shipped drivers, each one operation after another. Some operations
+//! are called off, some are dropped in the middle.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tarn_client::base::{HighWater, Origin};
+use tarn_client::caps::{WriteCap, fresh_attempt_id};
+use tarn_client::encode::source::Source;
+use tarn_client::encode::workers::Workers;
+use tarn_client::fetch::driver::Clients;
+use tarn_client::placement::{Candidate, choose_window, rendezvous_order};
+use tarn_client::publish::outcome::{Outcome, Report};
+use tarn_client::publish::publishing::{Job, Journal, JournalError, Publishing};
+use tarn_client::publish::{Follows, Request, Roster};
+use tarn_client::quorum::Placement;
+use tarn_client::retrieve::reading::{RetrieveError, RetrieveRequest, retrieve};
+use tarn_client::servermap::Patience;
+use tarn_client::transport::{ServerClient, dial};
+use tarn_proto::{AttemptId, SignedHeader, StorageIndex, VersionId, Window};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::codegen::http::Uri;
+use tower::service_fn;
+
+use super::checks::{p2, p11};
+use super::machine::store_id;
+use super::names;
+use super::network::Network;
+use super::options::Options;
+use super::streams::stream;
+use super::world::{HostId, ServerId, World};
+
+/// How long a publish that was dropped may still be under way.
+const DROPPED_ENDS: Duration = Duration::from_secs(120);
+/// How often a modify reads again after a conflict.
+const MODIFY_TRIES: u8 = 3;
+
+/// A file of the run.
+pub(super) struct File {
+    cap: WriteCap,
+    window: Window,
+    roster: Roster,
+}
+
+impl File {
+    pub(super) fn new(options: &Options, number: u8) -> Self {
+        let cap = WriteCap::generate(&mut stream(options.seed, "file", number.into()));
+        let file = cap.verify_cap().storage_index();
+        let grid: Vec<Candidate> = (0..options.servers)
+            .map(|server| Candidate { store: store_id(ServerId(server)), zone: None, weight: 1 })
+            .collect();
+        let window = choose_window(file, options.shape, &grid).expect("the grid has servers");
+        let order = rendezvous_order(file, &grid).into_iter().map(|candidate| candidate.store);
+        Self { cap, window, roster: Roster(order.collect()) }
+    }
+
+    pub(super) fn storage_index(&self) -> StorageIndex {
+        self.cap.verify_cap().storage_index()
+    }
+}
+
+/// One process.
+pub(super) struct Caller {
+    host: HostId,
+    options: Options,
+    world: Arc<World>,
+    files: Arc<Vec<File>>,
+    rng: ChaCha8Rng,
+    pub(super) clients: Clients,
+    known: BTreeMap<u8, VersionId>,
+    high_water: BTreeMap<u8, HighWater>,
+    /// From when on none of its own earlier publishes can be under way any more.
+    alone_from: Duration,
+}
+
+/// How a caller goes on with what it began.
+#[derive(Debug, Clone, Copy)]
+enum Patient {
+    Always,
+    CallsOffAfter(Duration),
+    DropsAfter(Duration),
+}
+
+/// What a read gave.
+struct Read {
+    version: VersionId,
+    content: Bytes,
+}
+
+impl Caller {
+    pub(super) fn new(
+        host: HostId,
+        options: &Options,
+        world: &Arc<World>,
+        network: &Arc<Network>,
+        files: &Arc<Vec<File>>,
+    ) -> Self {
+        let servers = (0..options.servers).map(ServerId);
+        let clients = servers.map(|server| (store_id(server), client(network, host, server)));
+        Self {
+            host,
+            options: options.clone(),
+            world: Arc::clone(world),
+            files: Arc::clone(files),
+            rng: stream(options.seed, "caller", host.0.into()),
+            clients: Arc::new(clients.collect()),
+            known: BTreeMap::new(),
+            high_water: BTreeMap::new(),
+            alone_from: Duration::ZERO,
+        }
+    }
+
+    /// Publishes and reads, until it has done enough or the network heals.
+    pub(super) async fn write(mut self, healed: CancellationToken) {
+        for _ in 0..self.options.operations {
+            if healed.run_until_cancelled(self.rest()).await.is_none() {
+                return;
+            }
+            let file = self.draw_file();
+            let draw = self.rng.random_range(0..100);
+            let modify_to = self.options.modify_percent;
+            if draw < modify_to {
+                self.modify(file).await;
+            } else if draw < modify_to + self.options.if_version_percent {
+                let follows = self.known.get(&file).copied();
+                self.publish(file, follows.map_or(Follows::Nothing, Follows::Version)).await;
+            } else {
+                self.publish(file, Follows::Whatever).await;
+            }
+        }
+    }
+
+    /// Reads, until it has done enough or the network heals.
+    pub(super) async fn read_only(mut self, healed: CancellationToken) {
+        for _ in 0..self.options.operations {
+            if healed.run_until_cancelled(self.rest()).await.is_none() {
+                return;
+            }
+            let (file, strict) = (self.draw_file(), self.rng.random());
+            self.read(file, strict).await;
+        }
+    }
+
+    /// Publishes a file and reads it back, on a network that nothing troubles.
+    pub(super) async fn prove(mut self) {
+        self.options.cancel_percent = 0;
+        for file in 0..self.options.files {
+            let report = self.publish(file, Follows::Whatever).await;
+            let outcome = report.map(|report| report.outcome);
+            let published = outcome.as_ref().and_then(Outcome::published);
+            let told = format!("{outcome:?}");
+            self.world.require(p11::check_untroubled(published.is_some(), &told));
+            let read = self.read(file, true).await.map(|read| read.version);
+            let is_read = read.is_some() && read == published.map(|published| published.version);
+            let told = format!("{read:?} was read after {told}");
+            self.world.require(p11::check_untroubled(is_read, &told));
+        }
+    }
+
+    async fn modify(&mut self, file: u8) {
+        for _ in 0..MODIFY_TRIES {
+            let Some(read) = self.read(file, false).await else { return };
+            let Some(report) = self.publish(file, Follows::Version(read.version)).await else {
+                return;
+            };
+            if !matches!(report.outcome, Outcome::Stale { .. } | Outcome::UncoordinatedWrite { .. })
+            {
+                return;
+            }
+        }
+    }
+
+    /// Publishes new content. None if it was dropped in the middle.
+    async fn publish(&mut self, file: u8, follows: Follows) -> Option<Report> {
+        let job = self.job(file, follows);
+        let (attempt, length) = (job.request.attempt, job.request.length);
+        let what = format!("publish {attempt:?} of file {file}");
+        self.world.log(self.host, format_args!("begins {what}, {length} B after {follows:?}"));
+        let operation = self.world.oracle(|oracle| oracle.begin(format!("{} {what}", self.host)));
+        let alone = self.options.writers == 1 && self.world.elapsed() >= self.alone_from;
+        let patient = self.draw_patience();
+        let settles = self.rng.random();
+
+        let mut publishing = Publishing::begin(job);
+        let told = match patient {
+            Patient::Always => Some(publishing.report().await),
+            Patient::CallsOffAfter(moment) => {
+                let told = timeout(moment, publishing.report()).await.ok();
+                if told.is_none() {
+                    self.world.log(self.host, format_args!("calls off {what}"));
+                    publishing.cancel();
+                }
+                Some(match told {
+                    Some(told) => told,
+                    None => publishing.report().await,
+                })
+            }
+            Patient::DropsAfter(moment) => timeout(moment, publishing.report()).await.ok(),
+        };
+        let told = match told {
+            None => {
+                self.world.log(self.host, format_args!("drops {what}"));
+                self.alone_from = self.world.elapsed() + DROPPED_ENDS;
+                drop(publishing);
+                None
+            }
+            Some(Err(_cut_off)) => {
+                self.world.require(Err(p11::cut_off(&what)));
+                None
+            }
+            Some(Ok(report)) => {
+                self.hear(file, attempt, &report, alone);
+                if settles {
+                    publishing.settled().await;
+                }
+                Some(report)
+            }
+        };
+        self.world.oracle(|oracle| oracle.end(operation));
+        told
+    }
+
+    fn job(&mut self, file: u8, follows: Follows) -> Job {
+        let attempt = fresh_attempt_id(&mut self.rng, self.world.elapsed());
+        let content = self.draw_content();
+        self.world.oracle(|oracle| oracle.submit(attempt, content.clone()));
+        let of = &self.files[usize::from(file)];
+        // The first writer drew the window; so, in some runs, did the others.
+        let drew = self.host == HostId(0) || self.host.0 >= self.options.writers;
+        let origin = if drew { Origin::Creator(of.window.clone()) } else { Origin::CapHolder };
+        Job {
+            request: Request {
+                storage_index: of.storage_index(),
+                attempt,
+                origin,
+                follows,
+                shape: None,
+                first_shape: self.options.shape,
+                high_water: self.high_water.get(&file).copied(),
+                length: content.len() as u64,
+                tombstone: false,
+            },
+            write_cap: of.cap.clone(),
+            source: Source::Bytes(content),
+            servers: Arc::clone(&self.clients),
+            roster: of.roster.clone(),
+            patience: Patience::default(),
+            rng: self.draw_rng(),
+            journal: Arc::new(Decisions(Arc::clone(&self.world))),
+            workers: Workers::InPlace,
+        }
+    }
+
+    /// Takes in how a publish ended.
+    fn hear(&mut self, file: u8, attempt: AttemptId, report: &Report, alone: bool) {
+        let name = names::of_publish(&report.outcome);
+        let storage_index = self.files[usize::from(file)].storage_index();
+        let (rounds, took) = (report.rounds, report.elapsed);
+        let version = report.outcome.published().map(|published| published.version);
+        self.world.log(
+            self.host,
+            format_args!("file {file}: {name} {version:?} after {rounds} rounds, {took}"),
+        );
+        for (store, trouble) in &report.troubles {
+            let (during, failure) = (trouble.during, names::of_failure(&trouble.failure));
+            self.world.log(self.host, format_args!("  {store:?} {during:?}: {failure}"));
+        }
+        self.world.count(|counts| *counts.outcomes.entry(name.to_owned()).or_default() += 1);
+        self.world.require(p2::check(alone, &report.outcome));
+        if let Some(published) = report.outcome.published() {
+            self.known.insert(file, published.version);
+            if let Some(header) = &published.header {
+                self.has_seen(file, HighWater::of(header));
+            }
+        }
+        self.world.require(
+            self.world.oracle(|oracle| oracle.told(storage_index, attempt, &report.outcome)),
+        );
+    }
+
+    fn has_seen(&mut self, file: u8, seen: HighWater) {
+        let mark = self.high_water.entry(file).or_insert(seen);
+        *mark = (*mark).max(seen);
+    }
+
+    /// Reads the newest version. None if it could not be read, or was dropped in the middle.
+    async fn read(&mut self, file: u8, strict: bool) -> Option<Read> {
+        let what = format!("read of file {file}");
+        self.world.log(self.host, format_args!("begins {what}"));
+        let operation = self.world.oracle(|oracle| oracle.begin(format!("{} {what}", self.host)));
+        let patient = self.draw_patience();
+        let reading = self.read_to_the_end(file, strict);
+        let read = match patient {
+            Patient::Always => Some(reading.await),
+            Patient::CallsOffAfter(moment) | Patient::DropsAfter(moment) => {
+                timeout(moment, reading).await.ok()
+            }
+        };
+        let (name, read) = match read {
+            None => ("read dropped", None),
+            Some(Err(error)) => (names::of_read_failure(&error.failure), None),
+            Some(Ok(read)) => ("read", Some(read)),
+        };
+        let length = read.as_ref().map(|read| read.content.len());
+        self.world.log(self.host, format_args!("{what}: {name}, {length:?} B"));
+        self.world.count(|counts| *counts.outcomes.entry(name.to_owned()).or_default() += 1);
+        self.world.oracle(|oracle| oracle.end(operation));
+        read
+    }
+
+    async fn read_to_the_end(&mut self, file: u8, strict: bool) -> Result<Read, RetrieveError> {
+        let of = &self.files[usize::from(file)];
+        let request = RetrieveRequest {
+            cap: of.cap.read_cap(),
+            origin: Origin::Creator(of.window.clone()),
+            version: None,
+            range: None,
+            strict,
+            allow_rollback: false,
+            high_water: self.high_water.get(&file).copied(),
+        };
+        let (clients, roster) = (Arc::clone(&self.clients), of.roster.clone());
+        let rng = self.draw_rng();
+        let patience = Patience::default();
+        let mut reading =
+            retrieve(request, clients, roster, patience, rng, Workers::InPlace).await?;
+        let found = reading.found().clone();
+        let (attempt, version) = (found.header.header().attempt, found.header.version());
+        let confirmed = found.confirmed;
+        self.world.log(self.host, format_args!("finds {version:?}, confirmed: {confirmed}"));
+        let mut content = Vec::new();
+        let ended = loop {
+            match reading.next_segment().await {
+                Ok(Some(segment)) => content.extend_from_slice(&segment),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let good = self.world.oracle(|oracle| oracle.read(attempt, &content, ended.is_ok()));
+        self.world.require(good);
+        ended?;
+        if let Some(seen) = found.high_water {
+            self.has_seen(file, seen);
+        }
+        self.known.insert(file, version);
+        Ok(Read { version, content: content.into() })
+    }
+
+    fn draw_file(&mut self) -> u8 {
+        self.rng.random_range(0..self.options.files)
+    }
+
+    fn draw_content(&mut self) -> Bytes {
+        let length = match self.rng.random_range(0..6) {
+            0 => 0,
+            1 => self.rng.random_range(0..=100.min(self.options.length_max)),
+            _ => self.rng.random_range(0..=self.options.length_max),
+        };
+        let mut content = vec![0; length as usize];
+        self.rng.fill(content.as_mut_slice());
+        content.into()
+    }
+
+    fn draw_patience(&mut self) -> Patient {
+        let moment = Duration::from_millis(self.rng.random_range(0..=1_500));
+        let moment = if self.rng.random() { moment } else { moment / 10 };
+        if self.rng.random_range(0..100) >= self.options.cancel_percent {
+            Patient::Always
+        } else if self.rng.random() {
+            Patient::CallsOffAfter(moment)
+        } else {
+            Patient::DropsAfter(moment)
+        }
+    }
+
+    fn draw_rng(&mut self) -> ChaCha8Rng {
+        rand::SeedableRng::from_rng(&mut self.rng)
+    }
+
+    fn rest(&mut self) -> impl Future<Output = ()> + use<> {
+        let max = u64::try_from(self.options.rest_max.as_millis()).unwrap_or(u64::MAX);
+        tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..=max)))
+    }
+}
+
+/// Tells the oracle of every header that is decided on.
+struct Decisions(Arc<World>);
+
+impl Journal for Decisions {
+    fn record(&self, header: &SignedHeader, _: &Placement) -> Result<(), JournalError> {
+        self.0.oracle(|oracle| oracle.decide(header.clone()));
+        Ok(())
+    }
+}
+
+/// A process's way to a server: the shipped transport over simulated connections.
+fn client(network: &Arc<Network>, host: HostId, server: ServerId) -> ServerClient {
+    let address = format!("{server}:1");
+    let network = Arc::clone(network);
+    let connector = service_fn(move |_: Uri| {
+        let network = Arc::clone(&network);
+        async move { network.dial((host, server)).await.map(TokioIo::new) }
+    });
+    let endpoint = dial::endpoint(&address).expect("a name and a port are an address");
+    let channel = endpoint.connect_with_connector_lazy(connector);
+    ServerClient::new(store_id(server), address, channel, None)
+}
