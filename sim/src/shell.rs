@@ -177,6 +177,7 @@ impl Run {
 
     /// From now on nothing fails any more.
     fn heal(&self) {
+        self.network.calm();
         for machine in self.stage.machines().iter_mut() {
             machine.start();
             machine.store.mend();

@@ -41,6 +41,7 @@ struct Open {
 struct State {
     rng: ChaCha8Rng,
     next: u64,
+    calm: bool,
     open: BTreeMap<u64, Open>,
     troubles: BTreeMap<(Link, Way), Troubles>,
     /// Where the servers that run take connections.
@@ -66,6 +67,7 @@ impl Network {
             state: Mutex::new(State {
                 rng: stream(options.seed, "dials", 0),
                 next: 0,
+                calm: false,
                 open: BTreeMap::new(),
                 troubles: BTreeMap::new(),
                 doors: BTreeMap::new(),
@@ -100,7 +102,8 @@ impl Network {
         let refused = state.refusing.get(&link.1).is_some_and(|&faults| faults > 0);
         let number = state.next;
         let conditions = conditions.map(Troubles::condition);
-        let (connection, client, server) = Connection::new(&self.options, number, conditions);
+        let (connection, client, server) =
+            Connection::new(&self.options, number, conditions, state.calm);
         let frames = Frames::new(Arc::clone(&self.world), link.0, link.1, number);
         let taken = !refused
             && state
@@ -155,6 +158,15 @@ impl Network {
         let mut state = self.state();
         let faults = state.refusing.entry(server).or_default();
         *faults = if begin { *faults + 1 } else { faults.saturating_sub(1) };
+    }
+
+    /// From now on no write stalls.
+    pub(super) fn calm(&self) {
+        let mut state = self.state();
+        state.calm = true;
+        for open in state.open.values() {
+            open.connection.calm();
+        }
     }
 
     /// Resets one of the connections that are open, the `choice`th in a circle. Returns whose it was.

@@ -85,6 +85,8 @@ struct State {
     to_server: Wire,
     to_client: Wire,
     reset: bool,
+    /// Whether writes no longer stall.
+    calm: bool,
 }
 
 impl State {
@@ -106,9 +108,9 @@ struct Travel {
 }
 
 impl Travel {
-    fn time(&self, rng: &mut ChaCha8Rng) -> Duration {
+    fn time(&self, rng: &mut ChaCha8Rng, calm: bool) -> Duration {
         let mut time = rng.random_range(self.latency_ms.clone());
-        if rng.random_range(0..1_000) < self.stall_per_mille {
+        if !calm && rng.random_range(0..1_000) < self.stall_per_mille {
             time += rng.random_range(0..=self.stall_max_ms);
         }
         Duration::from_millis(time)
@@ -128,6 +130,7 @@ impl Connection {
         options: &Options,
         number: u64,
         conditions: [Condition; 2],
+        calm: bool,
     ) -> (Arc<Self>, End, End) {
         let wire = |name, condition| Wire {
             rng: stream(options.seed, name, number),
@@ -152,6 +155,7 @@ impl Connection {
                 to_server: wire("to-server", to_server),
                 to_client: wire("to-client", to_client),
                 reset: false,
+                calm,
             }),
         });
         let end =
@@ -167,6 +171,11 @@ impl Connection {
         // A reset is told on either way.
         state.to_server.wake();
         state.to_client.wake();
+    }
+
+    /// From now on no write stalls.
+    pub(super) fn calm(&self) {
+        self.state().calm = true;
     }
 
     /// Both ends lose it. Of what is on its way, a beginning still arrives; its last write may be torn.
@@ -265,7 +274,7 @@ impl End {
     /// Puts bytes on their way, if there is room.
     fn poll_put(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.connection.state();
-        let reset = state.reset;
+        let (reset, calm) = (state.reset, state.calm);
         let back = state.wire(self.reads);
         if back.dead {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
@@ -283,26 +292,26 @@ impl End {
             return Poll::Pending;
         }
         if !bytes.is_empty() && !reset {
-            put(wire, &self.connection.travel, Bytes::copy_from_slice(bytes));
+            put(wire, &self.connection.travel, calm, Bytes::copy_from_slice(bytes));
         }
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn put_end(&self) {
         let mut state = self.connection.state();
-        let reset = state.reset;
+        let (reset, calm) = (state.reset, state.calm);
         let wire = state.wire(self.reads.back());
         if !wire.ended {
             wire.ended = true;
             if !reset {
-                put(wire, &self.connection.travel, Bytes::new());
+                put(wire, &self.connection.travel, calm, Bytes::new());
             }
         }
     }
 }
 
-fn put(wire: &mut Wire, travel: &Travel, bytes: Bytes) {
-    let due = Instant::now() + travel.time(&mut wire.rng) + wire.condition.slow;
+fn put(wire: &mut Wire, travel: &Travel, calm: bool, bytes: Bytes) {
+    let due = Instant::now() + travel.time(&mut wire.rng, calm) + wire.condition.slow;
     wire.last_due = wire.last_due.max(due);
     wire.writes.push_back(Write { due: wire.last_due, bytes });
     if let Some(reader) = wire.reader.take() {

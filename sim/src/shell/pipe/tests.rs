@@ -12,7 +12,7 @@ fn options() -> Options {
 }
 
 fn connection() -> (Arc<Connection>, End, End) {
-    Connection::new(&options(), 1, [Condition::default(); 2])
+    Connection::new(&options(), 1, [Condition::default(); 2], false)
 }
 
 #[tokio::test(start_paused = true)]
