@@ -243,8 +243,7 @@ impl Evidence {
     fn possibly_published(&self, version: VersionId, silent: &BTreeSet<StoreId>) -> bool {
         self.is_certain(version)
             || self.seen(version).is_some_and(|seen| {
-                let holders = seen.holders.keys().copied().collect();
-                could_be_quorum(seen.header.header().into(), &holders, silent)
+                could_be_quorum(seen.header.header().into(), &seen.placement(), silent)
             })
     }
 

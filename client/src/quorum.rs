@@ -68,17 +68,16 @@ pub fn is_quorum(terms: Terms<'_>, placement: &Placement) -> bool {
 }
 
 /// Whether so many more holders could make a quorum, counted plainly: an upper bound of [`is_quorum`] for whatever
-/// the silent servers may hold.
-pub fn could_be_quorum(
-    terms: Terms<'_>,
-    holders: &BTreeSet<StoreId>,
-    silent: &BTreeSet<StoreId>,
-) -> bool {
+/// the silent servers may hold. Where none is silent there is nothing to guess, and what is held must be a quorum.
+pub fn could_be_quorum(terms: Terms<'_>, holders: &Placement, silent: &BTreeSet<StoreId>) -> bool {
+    if terms.windows().flat_map(Window::stores).all(|store| !silent.contains(store)) {
+        return is_quorum(terms, holders);
+    }
     terms.windows().all(|window| {
         let possible = window
             .stores()
             .iter()
-            .filter(|store| holders.contains(store) || silent.contains(store))
+            .filter(|store| holders.contains_key(store) || silent.contains(store))
             .count();
         possible >= window.quorum(terms.shape)
     })

@@ -74,6 +74,9 @@ async fn play(options: &Options) -> Result<Report, Violation> {
         () = over => Duration::ZERO,
         settled_in = run.play() => settled_in,
     };
+    if world.broken().is_some() {
+        run.log_slots();
+    }
     let log = world.take_log();
     if let Some(broken) = world.broken() {
         let Promise { id: promise, sentence } = broken.promise;
@@ -214,6 +217,12 @@ impl Run {
                     }
                 }
             }
+        }
+    }
+
+    fn log_slots(&self) {
+        for machine in self.stage.machines().iter() {
+            self.files.iter().for_each(|file| machine.log_slot(file.storage_index()));
         }
     }
 

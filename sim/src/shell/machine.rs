@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::stream::poll_fn;
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::{StorageIndex, StoreId};
+use tarn_proto::{SignedHeader, StorageIndex, StoreId};
 use tarn_server::manifest::Manifest;
 use tarn_server::store::Store;
 use tarn_server::store::memory::{Hold, MemoryStore, Operation};
@@ -116,6 +116,30 @@ impl Machine {
     /// The next operation of this kind fails.
     pub(super) fn fail_disk(&self, operation: Operation) {
         self.store.fail_next(operation);
+    }
+
+    /// Logs what a slot holds, for whoever has to find out what went wrong.
+    pub(super) fn log_slot(&self, file: StorageIndex) {
+        let mut found = Manifest::default();
+        self.store.tamper(file, |manifest| found = manifest.clone());
+        let order = |header: &SignedHeader| {
+            let (sequence_number, version) = header.order();
+            format!("{} {version:?}", sequence_number.get())
+        };
+        let Manifest { floor, sealed, generations, certificates, .. } = &found;
+        let held = generations.iter().map(|held| {
+            let shares: Vec<_> = held.shares.keys().map(|share| share.get()).collect();
+            format!("{} {shares:?} {:?}", order(&held.header), held.origin)
+        });
+        let (held, floor): (Vec<_>, _) = (held.collect(), floor.as_ref().map(order));
+        let certified = certificates.iter().map(|certificate| certificate.version());
+        let certified: Vec<_> = certified.collect();
+        self.world.log(
+            self.id,
+            format_args!(
+                "holds {held:?}, floor {floor:?}, sealed {sealed:?}, certified {certified:?}"
+            ),
+        );
     }
 
     /// Stops the process as its owner would, and waits until it has ended.
