@@ -147,18 +147,16 @@ impl Run {
         while faults.join_next().await.is_some() {}
         self.heal();
         let healed_at = Instant::now();
-        let all_done = async { while callers.join_next().await.is_some() {} };
-        drop(timeout(ENDS_WITHIN, all_done).await);
-        let under_way = self.world.oracle(|oracle| oracle.under_way());
-        self.world.require(p11::check(&under_way, healed_at.elapsed()));
+        self.require_end(async { while callers.join_next().await.is_some() {} }).await;
         let settled_in = healed_at.elapsed();
 
         self.require_gone(servers_alone).await;
         self.require_no_promises().await;
-        self.caller(HostId(u8::MAX)).prove().await;
+        self.require_end(self.caller(HostId(u8::MAX)).prove()).await;
         self.require_gone(servers_alone).await;
         self.require_stores();
-        self.stop().await;
+        self.require_end(self.stop()).await;
+        self.world.require(p10::check_tasks(alive(), 0));
         settled_in
     }
 
@@ -186,6 +184,17 @@ impl Run {
             machine.store.mend();
         }
         self.world.log("HEAL", "all faults are taken back");
+    }
+
+    /// Everything that is done on a healed network ends before long.
+    async fn require_end(&self, story: impl Future<Output = ()>) {
+        let begun = Instant::now();
+        let mut late = Vec::new();
+        if timeout(ENDS_WITHIN, story).await.is_err() {
+            late = self.world.oracle(|oracle| oracle.under_way());
+            late.push("what a healed network was asked".to_owned());
+        }
+        self.world.require(p11::check(&late, begun.elapsed()));
     }
 
     /// When nobody calls, no task is left but the servers' own.
@@ -236,13 +245,12 @@ impl Run {
         }
     }
 
-    /// Stops every server: nothing of it is left.
+    /// Stops every server.
     async fn stop(&self) {
         let mut machines = std::mem::take(&mut *self.stage.machines());
         for machine in &mut machines {
             machine.stop().await;
         }
-        self.world.require(p10::check_tasks(alive(), 0));
     }
 }
 
