@@ -1,34 +1,32 @@
 //! Processes that call: writers and readers over the shipped drivers, each one operation after another. Some operations
 //! are called off, some are dropped in the middle.
 
+mod draws;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper_util::rt::TokioIo;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tarn_client::base::{HighWater, Origin};
-use tarn_client::caps::{WriteCap, fresh_attempt_id};
+use tarn_client::caps::fresh_attempt_id;
 use tarn_client::encode::source::Source;
 use tarn_client::encode::workers::Workers;
 use tarn_client::fetch::driver::Clients;
-use tarn_client::placement::{Candidate, choose_window, rendezvous_order};
 use tarn_client::publish::outcome::{Outcome, Report};
 use tarn_client::publish::publishing::{Job, Journal, JournalError, Publishing};
-use tarn_client::publish::{Follows, Request, Roster};
+use tarn_client::publish::{Follows, Request};
 use tarn_client::quorum::Placement;
 use tarn_client::retrieve::reading::{RetrieveError, RetrieveRequest, retrieve};
 use tarn_client::servermap::Patience;
-use tarn_client::transport::{ServerClient, dial};
-use tarn_proto::{AttemptId, SignedHeader, StorageIndex, VersionId, Window};
+use tarn_proto::{AttemptId, SignedHeader, VersionId};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::codegen::http::Uri;
-use tower::service_fn;
 
 use super::checks::{p2, p11};
+use super::files::File;
 use super::machine::store_id;
 use super::names;
 use super::network::Network;
@@ -40,30 +38,6 @@ use super::world::{HostId, ServerId, World};
 const DROPPED_ENDS: Duration = Duration::from_secs(120);
 /// How often a modify reads again after a conflict.
 const MODIFY_TRIES: u8 = 3;
-
-/// A file of the run.
-pub(super) struct File {
-    cap: WriteCap,
-    window: Window,
-    roster: Roster,
-}
-
-impl File {
-    pub(super) fn new(options: &Options, number: u8) -> Self {
-        let cap = WriteCap::generate(&mut stream(options.seed, "file", number.into()));
-        let file = cap.verify_cap().storage_index();
-        let grid: Vec<Candidate> = (0..options.servers)
-            .map(|server| Candidate { store: store_id(ServerId(server)), zone: None, weight: 1 })
-            .collect();
-        let window = choose_window(file, options.shape, &grid).expect("the grid has servers");
-        let order = rendezvous_order(file, &grid).into_iter().map(|candidate| candidate.store);
-        Self { cap, window, roster: Roster(order.collect()) }
-    }
-
-    pub(super) fn storage_index(&self) -> StorageIndex {
-        self.cap.verify_cap().storage_index()
-    }
-}
 
 /// One process.
 pub(super) struct Caller {
@@ -102,7 +76,7 @@ impl Caller {
         files: &Arc<Vec<File>>,
     ) -> Self {
         let servers = (0..options.servers).map(ServerId);
-        let clients = servers.map(|server| (store_id(server), client(network, host, server)));
+        let clients = servers.map(|server| (store_id(server), network.client((host, server))));
         Self {
             host,
             options: options.clone(),
@@ -359,42 +333,6 @@ impl Caller {
         self.known.insert(file, version);
         Ok(Read { version, content: content.into() })
     }
-
-    fn draw_file(&mut self) -> u8 {
-        self.rng.random_range(0..self.options.files)
-    }
-
-    fn draw_content(&mut self) -> Bytes {
-        let length = match self.rng.random_range(0..6) {
-            0 => 0,
-            1 => self.rng.random_range(0..=100.min(self.options.length_max)),
-            _ => self.rng.random_range(0..=self.options.length_max),
-        };
-        let mut content = vec![0; length as usize];
-        self.rng.fill(content.as_mut_slice());
-        content.into()
-    }
-
-    fn draw_patience(&mut self) -> Patient {
-        let moment = Duration::from_millis(self.rng.random_range(0..=1_500));
-        let moment = if self.rng.random() { moment } else { moment / 10 };
-        if self.rng.random_range(0..100) >= self.options.cancel_percent {
-            Patient::Always
-        } else if self.rng.random() {
-            Patient::CallsOffAfter(moment)
-        } else {
-            Patient::DropsAfter(moment)
-        }
-    }
-
-    fn draw_rng(&mut self) -> ChaCha8Rng {
-        rand::SeedableRng::from_rng(&mut self.rng)
-    }
-
-    fn rest(&mut self) -> impl Future<Output = ()> + use<> {
-        let max = u64::try_from(self.options.rest_max.as_millis()).unwrap_or(u64::MAX);
-        tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..=max)))
-    }
 }
 
 /// Tells the oracle of every header that is decided on.
@@ -405,17 +343,4 @@ impl Journal for Decisions {
         self.0.oracle(|oracle| oracle.decide(header.clone()));
         Ok(())
     }
-}
-
-/// A process's way to a server: the shipped transport over simulated connections.
-fn client(network: &Arc<Network>, host: HostId, server: ServerId) -> ServerClient {
-    let address = format!("{server}:1");
-    let network = Arc::clone(network);
-    let connector = service_fn(move |_: Uri| {
-        let network = Arc::clone(&network);
-        async move { network.dial((host, server)).await.map(TokioIo::new) }
-    });
-    let endpoint = dial::endpoint(&address).expect("a name and a port are an address");
-    let channel = endpoint.connect_with_connector_lazy(connector);
-    ServerClient::new(store_id(server), address, channel, None)
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,9 @@ impl Lives {
     }
 }
 
+/// Acknowledged by the planted bug, and not durable yet.
+type Late = BTreeMap<StorageIndex, (Manifest, Revision)>;
+
 /// A store in the hands of one life of a process.
 pub(super) struct Disk {
     server: ServerId,
@@ -42,8 +45,7 @@ pub(super) struct Disk {
     life: u64,
     world: Arc<World>,
     planted: Option<Planted>,
-    /// Acknowledged by the planted bug, and not durable yet.
-    late: Arc<Mutex<BTreeMap<StorageIndex, (Manifest, Revision)>>>,
+    late: Arc<Mutex<Late>>,
 }
 
 impl Disk {
@@ -87,9 +89,7 @@ impl Disk {
     }
 }
 
-type Late = BTreeMap<StorageIndex, (Manifest, Revision)>;
-
-fn lock(late: &Mutex<Late>) -> std::sync::MutexGuard<'_, Late> {
+fn lock(late: &Mutex<Late>) -> MutexGuard<'_, Late> {
     late.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -5,11 +5,16 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use tarn_client::transport::{ServerClient, dial};
 use tokio::sync::{Notify, mpsc};
+use tonic::codegen::http::Uri;
+use tower::service_fn;
 
 use super::frames::Frames;
+use super::machine::store_id;
 use super::options::Options;
 use super::pipe::{Condition, Connection, End, Way};
 use super::streams::stream;
@@ -77,8 +82,21 @@ impl Network {
         })
     }
 
+    /// A process's way to a server: the shipped transport over simulated connections.
+    pub(super) fn client(self: &Arc<Self>, link: Link) -> ServerClient {
+        let address = format!("{}:1", link.1);
+        let network = Arc::clone(self);
+        let connector = service_fn(move |_: Uri| {
+            let network = Arc::clone(&network);
+            async move { network.dial(link).await.map(TokioIo::new) }
+        });
+        let endpoint = dial::endpoint(&address).expect("a name and a port are an address");
+        let channel = endpoint.connect_with_connector_lazy(connector);
+        ServerClient::new(store_id(link.1), address, channel, None)
+    }
+
     /// A connection from a process to a server. Waits while the way there or back is held.
-    pub(super) async fn dial(&self, link: Link) -> io::Result<End> {
+    async fn dial(&self, link: Link) -> io::Result<End> {
         let latency = self.state().rng.random_range(self.options.latency_ms.clone());
         tokio::time::sleep(Duration::from_millis(latency)).await;
         loop {
