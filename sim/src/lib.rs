@@ -14,5 +14,6 @@ pub mod promises;
 pub mod render;
 pub mod schedule;
 pub mod setup;
+pub mod shell;
 pub mod trace;
 pub mod world;
