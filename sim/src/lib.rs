@@ -2,6 +2,7 @@
 //! seed, and holds them to tarn's promises. Nothing here is used by the other crates.
 
 pub mod event;
+pub mod explore;
 pub mod ids;
 pub mod made;
 pub mod plant;
