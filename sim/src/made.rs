@@ -55,6 +55,28 @@ impl Made {
         block(self.header.header(), segment, share)
     }
 
+    /// Whether this is that share's content, as it was made. No more than its first 4 KiB are looked at.
+    pub fn is_content_of(&self, share: ShareNumber, content: &Content) -> bool {
+        let header = self.header.header();
+        let (mut left, mut segment) = (4096_usize, 0);
+        for extent in &content.0 {
+            let Extent::Inline(bytes) = extent else { return false };
+            if segment >= header.geometry.segments()
+                || bytes.len() != header.geometry.block_length(segment)
+            {
+                return false;
+            }
+            let looked_at = bytes.len().min(left);
+            let fill = fill(header, segment, share);
+            if bytes[..looked_at].iter().any(|&byte| byte != fill) {
+                return false;
+            }
+            left -= looked_at;
+            segment += 1;
+        }
+        segment == header.geometry.segments()
+    }
+
     /// The header as its writer prepares it for one store.
     pub fn prepared(&self, store: StoreId) -> PreparedHeader {
         let bytes = self.header.bytes().clone();
@@ -92,7 +114,11 @@ impl Made {
 }
 
 fn block(header: &Header, segment: u32, share: ShareNumber) -> Bytes {
+    vec![fill(header, segment, share); header.geometry.block_length(segment)].into()
+}
+
+/// Every byte of a block is the same.
+fn fill(header: &Header, segment: u32, share: ShareNumber) -> u8 {
     let [high, low, ..] = *header.attempt.as_bytes();
-    let byte = high ^ low.rotate_left(3) ^ share.get() ^ segment.to_be_bytes()[3];
-    vec![byte; header.geometry.block_length(segment)].into()
+    high ^ low.rotate_left(3) ^ share.get() ^ segment.to_be_bytes()[3]
 }

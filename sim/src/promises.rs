@@ -1,9 +1,47 @@
 //! The promises of tarn, each with its id, its sentence and a check on a world. One file per promise; this is their
 //! registry. A check looks at one moment, and at what the world's oracle remembers; it changes nothing.
 
+mod held;
+mod p01;
+mod p02;
+mod p03;
+mod p04;
+mod p05;
+mod p06;
+mod p07;
+mod p08;
+mod p09;
+mod p10;
+mod p11;
+mod p12;
+mod p13;
+mod p14;
+mod p15;
+#[cfg(test)]
+mod testing;
+
 use std::fmt;
 
-use crate::world::{Fact, World};
+use tarn_proto::VersionId;
+
+use crate::ids::ClientId;
+use crate::world::{Client, Fact, Server, TaskRecord, World};
+
+pub use p01::P01;
+pub use p02::P02;
+pub use p03::P03;
+pub use p04::P04;
+pub use p05::P05;
+pub use p06::P06;
+pub use p07::P07;
+pub use p08::P08;
+pub use p09::P09;
+pub use p10::P10;
+pub use p11::P11;
+pub use p12::P12;
+pub use p13::P13;
+pub use p14::P14;
+pub use p15::P15;
 
 /// A promise, and how it is held against a world.
 #[derive(Debug)]
@@ -49,7 +87,8 @@ impl fmt::Display for Broken {
 }
 
 /// Every promise.
-pub static ALL: &[&Promise] = &[];
+pub static ALL: &[&Promise] =
+    &[&P01, &P02, &P03, &P04, &P05, &P06, &P07, &P08, &P09, &P10, &P11, &P12, &P13, &P14, &P15];
 
 /// Holds the world against every promise that the last event may have broken.
 pub fn check(world: &World) -> Result<(), Broken> {
@@ -60,7 +99,7 @@ pub fn check(world: &World) -> Result<(), Broken> {
 
 /// Holds the world, in which nothing is left to be done, against every promise.
 pub fn check_at_rest(world: &World) -> Result<(), Broken> {
-    hold(world, |_| true)
+    hold(&world.seen_whole(), |_| true)
 }
 
 fn hold(world: &World, wanted: impl Fn(&Promise) -> bool) -> Result<(), Broken> {
@@ -71,4 +110,49 @@ fn hold(world: &World, wanted: impl Fn(&Promise) -> bool) -> Result<(), Broken> 
         }
     }
     Ok(())
+}
+
+/// The servers whose disks the last event may have changed.
+fn changed(world: &World) -> impl Iterator<Item = &Server> {
+    world.facts().iter().filter_map(|fact| {
+        let Fact::Durable { server } = *fact else { return None };
+        world.server(server).filter(|server| !server.is_destroyed())
+    })
+}
+
+/// The clients whose machines made a step.
+fn stepped(world: &World) -> impl Iterator<Item = &Client> {
+    world.facts().iter().filter_map(|fact| {
+        let Fact::Stepped { client } = *fact else { return None };
+        world.client(client)
+    })
+}
+
+/// The tasks whose callers were just told.
+fn told(world: &World) -> impl Iterator<Item = (ClientId, &TaskRecord)> {
+    world.facts().iter().filter_map(|fact| {
+        let Fact::Told { client } = *fact else { return None };
+        world.oracle().task(client).map(|task| (client, task))
+    })
+}
+
+const fn is_told(fact: &Fact) -> bool {
+    matches!(fact, Fact::Told { .. })
+}
+
+const fn is_durable(fact: &Fact) -> bool {
+    matches!(fact, Fact::Durable { .. })
+}
+
+const fn is_step(fact: &Fact) -> bool {
+    matches!(fact, Fact::Stepped { .. })
+}
+
+const fn is_told_or_durable(fact: &Fact) -> bool {
+    is_told(fact) || is_durable(fact)
+}
+
+/// Versions for people, as in the lines of a run.
+fn short(version: VersionId) -> String {
+    hex::encode(&version.as_bytes()[..4])
 }

@@ -22,6 +22,8 @@ mod envelope;
 mod fact;
 mod oracle;
 mod server;
+#[cfg(test)]
+mod tamper;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,9 +101,7 @@ impl World {
             Event::ClockStepped { server, forward, wall } => {
                 self.with_server(*server, |server| server.step_clock(*forward, *wall))
             }
-            Event::ShareRotted { server, share } => {
-                self.with_server(*server, |server| server.rot(*share))
-            }
+            Event::ShareRotted { server, share } => self.rot(*server, *share),
             Event::Turned { server, manner } => self.turn(*server, *manner),
             Event::Noted { .. } => true,
             Event::Healed => {
@@ -146,6 +146,17 @@ impl World {
         self.in_flight.values().map(AsRef::as_ref)
     }
 
+    /// Whether anything that this client waits for can still come: it is on its way, or at a server.
+    pub fn is_awaiting(&self, client: ClientId) -> bool {
+        let first = EnvelopeId { client, number: 0, leg: Leg::Request, copy: 0 };
+        let under_way = self.in_flight.range(first..).next();
+        under_way.is_some_and(|(id, _)| id.client == client)
+            || self.servers.values().any(|server| {
+                server.pending().is_some_and(|pending| pending.envelope.client == client)
+                    || server.queue().any(|(id, _)| id.client == client)
+            })
+    }
+
     /// One thing on its way.
     pub fn envelope(&self, id: EnvelopeId) -> Option<&Arc<Envelope>> {
         self.in_flight.get(&id)
@@ -181,6 +192,15 @@ impl World {
         let predecessor =
             |id: &VersionId| self.made(*id).and_then(|made| made.header.header().predecessor);
         std::iter::successors(Some(version), predecessor).any(|id| id == ancestor)
+    }
+
+    /// The same world, as if everything in it had come of the last event: nothing is left unlooked at.
+    pub fn seen_whole(&self) -> Self {
+        let servers = self.servers.keys().map(|&server| Fact::Durable { server });
+        let steps = self.clients.keys().map(|&client| Fact::Stepped { client });
+        let told = self.oracle.tasks().filter(|(_, task)| task.times_told > 0);
+        let told = told.map(|(client, _)| Fact::Told { client });
+        Self { facts: servers.chain(steps).chain(told).collect(), ..self.clone() }
     }
 
     fn fact(&mut self, fact: Fact) {
@@ -286,6 +306,7 @@ impl World {
                     true
                 })
             });
+            self.fact(Fact::Durable { server: id });
         }
         restarted
     }
@@ -314,6 +335,14 @@ impl World {
             self.reply(envelope, id, request, reply);
         }
         true
+    }
+
+    fn rot(&mut self, id: ServerId, share: u8) -> bool {
+        let rotted = self.with_server(id, |server| server.rot(share));
+        if rotted {
+            Arc::make_mut(&mut self.oracle).rotted();
+        }
+        rotted
     }
 
     fn turn(&mut self, id: ServerId, manner: Manner) -> bool {

@@ -213,6 +213,8 @@ impl World {
                 };
                 let server = run.server;
                 self.with_client(id, |client| {
+                    let ahead = run.segments.end.saturating_sub(client.reading.taken);
+                    client.reading.furthest = client.reading.furthest.max(ahead);
                     client.reading.runs.insert(run.id, run);
                 });
                 self.ask(id, None, server, request);
@@ -366,8 +368,8 @@ impl World {
     /// Sends a request that is answered to the machine.
     fn ask(&mut self, id: ClientId, message: Option<MessageId>, to: StoreId, request: Request) {
         let server = ServerId::of(to);
-        let mark = mark_of(server, &request);
         let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
+        let mark = mark_of(client, server, &request);
         let number = client.draw_number();
         if let Some(mark) = mark {
             client.writes.insert(number, mark);
@@ -420,7 +422,7 @@ impl World {
 }
 
 /// What P1 counts of a request.
-fn mark_of(server: ServerId, request: &Request) -> Option<WriteMark> {
+fn mark_of(client: &Client, server: ServerId, request: &Request) -> Option<WriteMark> {
     let of = |header: &SignedHeader| {
         let header = header.header();
         (header.sequence_number, header.predecessor, header.attempt)
@@ -433,7 +435,10 @@ fn mark_of(server: ServerId, request: &Request) -> Option<WriteMark> {
             Some(mark(shares, of(&made.header)))
         }
         // The shares are those of its Seal, which was answered.
-        Request::Commit { header, .. } => Some(mark(&BTreeSet::new(), of(header))),
+        Request::Commit { header, conversation } => {
+            let lane = client.lanes.get(conversation);
+            Some(mark(lane.map_or(&BTreeSet::new(), |lane| &lane.shares), of(header)))
+        }
         Request::Query { .. }
         | Request::Extend { .. }
         | Request::Finalize { .. }

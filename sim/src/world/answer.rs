@@ -296,6 +296,9 @@ impl World {
                 self.step(id, MachineEvent::Read(ReadEvent::TimedOut { timer: *timer }));
             }
             (Local::Consumed { segment }, _) => {
+                self.with_client(id, |client| {
+                    client.reading.taken = client.reading.taken.max(segment.saturating_add(1));
+                });
                 let event = ReadEvent::Consumed { segment: *segment };
                 self.step(id, MachineEvent::Read(event));
             }

@@ -115,6 +115,10 @@ pub(super) struct Reading {
     pub(super) shelf: BTreeMap<u32, BTreeSet<ShareNumber>>,
     /// Segments handed to the caller with too few blocks: never, unless P9 is broken.
     pub(super) short: bool,
+    /// The first segment that the caller has not taken.
+    pub(super) taken: u32,
+    /// The most segments beyond that, to the end of a run, that blocks were ever asked for.
+    pub(super) furthest: u32,
 }
 
 impl Client {
@@ -215,6 +219,16 @@ impl Client {
     /// Whether a segment was handed over with fewer than k verified blocks.
     pub const fn was_short(&self) -> bool {
         self.reading.short
+    }
+
+    /// The most segments beyond what its caller has taken that blocks were ever asked for.
+    pub const fn furthest_ahead(&self) -> u32 {
+        self.reading.furthest
+    }
+
+    /// The version being read, once it is chosen.
+    pub const fn reading(&self) -> Option<&SignedHeader> {
+        self.reading.header.as_ref()
     }
 
     /// Conversations that its driver believes to be open.

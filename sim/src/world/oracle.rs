@@ -9,7 +9,7 @@ use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
 use tarn_proto::{AttemptId, SequenceNumber, ShareNumber, SignedHeader, VersionId};
 use tarn_server::manifest::Manifest;
 
-use crate::event::Task;
+use crate::event::{PublishTask, ReadTask, Task};
 use crate::ids::{ClientId, ServerId};
 
 /// Everything that was said to anybody.
@@ -20,8 +20,12 @@ pub struct Oracle {
     published: BTreeMap<VersionId, u64>,
     acknowledged: BTreeMap<VersionId, Acknowledged>,
     floors: BTreeMap<ServerId, (SequenceNumber, VersionId)>,
+    sealed: BTreeMap<ServerId, SequenceNumber>,
     high_water: BTreeMap<u8, HighWater>,
+    /// The high-water mark that each task was given.
+    given: BTreeMap<ClientId, HighWater>,
     destroyed: BTreeSet<ServerId>,
+    rotted: bool,
     lied: bool,
     healed_at: Option<u64>,
 }
@@ -205,6 +209,16 @@ impl Oracle {
         self.floors.get(&server).copied()
     }
 
+    /// The highest sequence number that a server ever remembered, durably, to have sealed.
+    pub fn sealed(&self, server: ServerId) -> Option<SequenceNumber> {
+        self.sealed.get(&server).copied()
+    }
+
+    /// The high-water mark that a task was given when it began.
+    pub fn given(&self, client: ClientId) -> Option<HighWater> {
+        self.given.get(&client).copied()
+    }
+
     /// A caller's durable high-water mark.
     pub fn high_water(&self, caller: u8) -> Option<HighWater> {
         self.high_water.get(&caller).copied()
@@ -213,6 +227,11 @@ impl Oracle {
     /// Whether this server's disk was lost.
     pub fn is_destroyed(&self, server: ServerId) -> bool {
         self.destroyed.contains(&server)
+    }
+
+    /// Whether any disk was lost, or any share on one rotted.
+    pub fn has_lost_shares(&self) -> bool {
+        self.rotted || !self.destroyed.is_empty()
     }
 
     /// Whether any server ever lied.
@@ -251,6 +270,11 @@ impl Oracle {
             times_told: 0,
             killed: false,
         };
+        let (Task::Publish(PublishTask { caller, .. }) | Task::Read(ReadTask { caller, .. })) =
+            task;
+        if let Some(mark) = self.high_water(*caller) {
+            self.given.insert(id, mark);
+        }
         self.tasks.insert(id, record);
     }
 
@@ -265,7 +289,9 @@ impl Oracle {
         if let Told::Read(ReadOutcome::Got { high_water: Some(mark), .. }) = &told
             && let Task::Read(task) = &record.task
         {
-            self.high_water.insert(task.caller, *mark);
+            // As the client's database keeps it: whatever a read that began long ago brings, it never falls.
+            let kept = self.high_water.entry(task.caller).or_insert(*mark);
+            *kept = (*kept).max(*mark);
         }
         record.told = told;
     }
@@ -298,14 +324,23 @@ impl Oracle {
             let highest = self.floors.entry(server).or_insert_with(|| floor.order());
             *highest = (*highest).max(floor.order());
         }
+        if let Some(sealed) = disk.sealed {
+            let highest = self.sealed.entry(server).or_insert(sealed);
+            *highest = (*highest).max(sealed);
+        }
     }
 
     pub(super) fn destroyed(&mut self, server: ServerId) {
         self.destroyed.insert(server);
         self.floors.remove(&server);
+        self.sealed.remove(&server);
         for shares in self.acknowledged.values_mut() {
             shares.remove(&server);
         }
+    }
+
+    pub(super) const fn rotted(&mut self) {
+        self.rotted = true;
     }
 
     pub(super) const fn lied(&mut self) {

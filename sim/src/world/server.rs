@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use tarn_proto::{ConversationId, Refusal, ShareNumber, SlotState, VersionId};
+use tarn_proto::{ConversationId, Refusal, ShareHealth, ShareNumber, SlotState, VersionId};
 use tarn_server::manifest::Manifest;
 use tarn_server::slot::{Change, Claim, Damage, Millis, Now, Slot};
 
@@ -179,6 +179,13 @@ impl Server {
         !self.destroyed
             && !self.rotted.contains(&(version, share))
             && self.disk.generation(version).is_some_and(|held| held.is_whole(share))
+    }
+
+    /// Whether this share is held, and its bytes are not what they should be, found out or not.
+    pub fn has_damaged(&self, version: VersionId, share: ShareNumber) -> bool {
+        let held = || self.disk.generation(version).and_then(|held| held.shares.get(&share));
+        self.rotted.contains(&(version, share))
+            || held().is_some_and(|stored| stored.health == ShareHealth::Damaged)
     }
 
     /// The time by its clocks.
