@@ -21,6 +21,7 @@
 pub mod identity;
 mod moves;
 mod scopes;
+pub mod script;
 mod search;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ use crate::promises::Broken;
 use crate::setup::Setup;
 use crate::trace::Trace;
 
-pub use scopes::{Named, Size, calm, named, opening, publish, read};
+pub use scopes::{Named, Size, calm, named, publish, read};
 
 /// What is explored.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ pub enum Begins {
     After(ClientId),
 }
 
-/// How much may go wrong, all told: every combination is tried.
+/// How much may go wrong, all told: every combination is tried. [`UNLIMITED`] is as often as it likes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Requests or answers lost.
@@ -99,6 +100,9 @@ pub struct Faults {
     /// Killed writers that try the same submission again.
     pub resumes: u8,
 }
+
+/// As often as it likes.
+pub const UNLIMITED: u8 = u8::MAX;
 
 /// Which states come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

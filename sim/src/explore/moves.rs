@@ -10,7 +10,7 @@ use tarn_proto::{ConversationId, VersionId};
 
 use super::identity::{Identity, Parts, tests_digest};
 use super::search::{Node, act};
-use super::{Begins, Faults, Scope};
+use super::{Begins, Faults, Scope, UNLIMITED};
 use crate::event::{Event, Fate, Task, Timed};
 use crate::ids::{ClientId, EnvelopeId, Leg, ServerId};
 use crate::plant::Plant;
@@ -119,20 +119,20 @@ impl Node {
                 self.act(scope, Event::Delivered { envelope: id.on(Leg::Answer) }, watch)?;
             }
             Move::ServeLate(id) => {
-                self.budget.left.delays -= 1;
+                spend(&mut self.budget.left.delays);
                 self.serve(scope, id, watch)?;
             }
             Move::ServeLost(id) => {
-                self.budget.left.losses -= 1;
+                spend(&mut self.budget.left.losses);
                 self.serve(scope, id, watch)?;
                 self.act(scope, Event::Lost { envelope: id.on(Leg::Answer) }, watch)?;
             }
             Move::Lose(id) => {
-                self.budget.left.losses -= 1;
+                spend(&mut self.budget.left.losses);
                 self.act(scope, Event::Lost { envelope: id }, watch)?;
             }
             Move::Double(id) => {
-                self.budget.left.duplicates -= 1;
+                spend(&mut self.budget.left.duplicates);
                 self.act(scope, Event::Duplicated { envelope: id }, watch)?;
             }
             Move::Hear(id) => {
@@ -140,30 +140,30 @@ impl Node {
             }
             Move::Fire(id) => self.fire(scope, id, watch)?,
             Move::FireEarly(id) => {
-                self.budget.left.early_timers -= 1;
+                spend(&mut self.budget.left.early_timers);
                 self.fire(scope, id, watch)?;
             }
             Move::Lapse(server) => {
-                self.budget.left.lapses -= 1;
+                spend(&mut self.budget.left.lapses);
                 let forward = scope.setup.promise;
                 self.act(scope, Event::ClockStepped { server, forward, wall: 0 }, watch)?;
             }
             Move::Restart(server) => {
-                self.budget.left.restarts -= 1;
+                spend(&mut self.budget.left.restarts);
                 let crash = Event::ServerCrashed { server, unsynced: Fate::Lost };
                 self.act(scope, crash, watch)?;
                 self.act(scope, Event::ServerRestarted { server }, watch)?;
             }
             Move::Empty(server) => {
-                self.budget.left.emptied -= 1;
+                spend(&mut self.budget.left.emptied);
                 self.act(scope, Event::ServerReplaced { server }, watch)?;
             }
             Move::Kill(client) => {
-                self.budget.left.kills -= 1;
+                spend(&mut self.budget.left.kills);
                 self.act(scope, Event::ClientKilled { client }, watch)?;
             }
             Move::Resume(killed) => {
-                self.budget.left.resumes -= 1;
+                spend(&mut self.budget.left.resumes);
                 self.budget.resumed.insert(killed);
                 self.resume(scope, killed, watch)?;
             }
@@ -184,7 +184,14 @@ impl Node {
                 Request::Seal { conversation, tests, .. } => {
                     Some((*server, *conversation, tests_digest(tests)))
                 }
-                _ => None,
+                Request::Query { .. }
+                | Request::Extend { .. }
+                | Request::Commit { .. }
+                | Request::Bring { .. }
+                | Request::Finalize { .. }
+                | Request::End { .. }
+                | Request::ReadRows { .. }
+                | Request::ReadBlocks { .. } => None,
             },
             Some(Body::Answer { .. } | Body::Local(_)) | None => None,
         };
@@ -443,6 +450,12 @@ impl Scope {
         let begun = |timed: &&Timed| matches!(timed.event, Event::Began { .. });
         let first = u16::try_from(self.opening.iter().filter(begun).count()).unwrap_or(u16::MAX);
         (first..).map(ClientId).zip(&self.tasks)
+    }
+}
+
+const fn spend(budget: &mut u8) {
+    if *budget != UNLIMITED {
+        *budget -= 1;
     }
 }
 
