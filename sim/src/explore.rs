@@ -114,7 +114,7 @@ pub enum Order {
 }
 
 /// What a search found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Exploration {
     /// Different states.
     pub states: usize,
@@ -128,16 +128,23 @@ pub struct Exploration {
     pub told: BTreeMap<String, u64>,
     /// How a promise was broken; the search ended there.
     pub violation: Option<(Trace, Broken)>,
+    /// How a caller came to be told what was looked for; the search ended there.
+    pub reached: Option<Trace>,
 }
 
 /// Visits every state of the scope.
 pub fn explore(scope: &Scope) -> Exploration {
-    search::run(scope, None)
+    search::run(scope, None, None)
 }
 
 /// As [`explore`], of machines in which a bug was planted.
-pub fn explore_planted(scope: &Scope, plant: Box<dyn Plant>) -> Exploration {
-    search::run(scope, Some(plant))
+pub fn explore_planted(scope: &Scope, plant: &dyn Plant) -> Exploration {
+    search::run(scope, Some(plant), None)
+}
+
+/// Looks for a state in which a caller has just been told this (see [`crate::world::Told::name`]).
+pub fn reach(scope: &Scope, told: &str) -> Exploration {
+    search::run(scope, None, Some(told))
 }
 
 #[cfg(test)]

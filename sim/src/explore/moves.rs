@@ -218,8 +218,12 @@ impl Node {
         let task = self.world.oracle().task(killed).map(|record| record.task.clone());
         let begun = self.world.clients().map(Client::id).max().map_or(0, |last| last.0 + 1);
         let planned = scope.planned().map(|(id, _)| id.0 + 1).max().unwrap_or(0);
-        if let Some(task) = task {
+        if let Some(mut task) = task {
             let client = ClientId(begun.max(planned));
+            if let Task::Publish(task) = &mut task {
+                // Streams of one name would be taken for those of the killed writer.
+                task.seed = 1_000 + u64::from(client.0);
+            }
             self.act(scope, Event::Began { client, task }, watch)?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The search itself: nearest or farthest states first, each visited once.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::identity::{Identity, Parts};
@@ -23,6 +23,9 @@ pub(super) struct Node {
 /// Goes through a scope.
 struct Search<'a> {
     scope: &'a Scope,
+    plant: Option<&'a dyn Plant>,
+    /// What a caller is to be told for the search to end.
+    wanted: Option<&'a str>,
     seen: HashSet<u128, BuildHasherDefault<AsItIs>>,
     found: Exploration,
 }
@@ -34,35 +37,46 @@ struct Step {
     depth: u32,
 }
 
-pub(super) fn run(scope: &Scope, plant: Option<Box<dyn Plant>>) -> Exploration {
+pub(super) fn run(
+    scope: &Scope,
+    plant: Option<&dyn Plant>,
+    wanted: Option<&str>,
+) -> Exploration {
     let mut search = Search {
         scope,
+        plant,
+        wanted,
         seen: HashSet::default(),
-        found: Exploration {
-            states: 0,
-            transitions: 0,
-            complete: false,
-            deepest: 0,
-            told: BTreeMap::new(),
-            violation: None,
-        },
+        found: Exploration::default(),
     };
-    match Node::first(scope, plant.clone()) {
+    match Node::first(scope, plant.map(Plant::boxed)) {
         Ok(node) => {
             search.is_new(&node);
             match scope.order {
-                Order::Breadth => search.breadth(node, plant.as_deref()),
-                Order::Depth => search.depth(node, plant.as_deref()),
+                Order::Breadth => search.breadth(node),
+                Order::Depth => search.depth(node),
             }
         }
-        Err(broken) => search.broken(&[], plant.as_deref(), broken),
+        Err(broken) => search.end(&[], End::Broken(broken)),
     }
     search.found.states = search.seen.len();
     search.found
 }
 
+/// Why a search ended before its time.
+enum End {
+    Broken(Broken),
+    Reached,
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
 impl Search<'_> {
-    fn breadth(&mut self, first: Node, plant: Option<&dyn Plant>) {
+    fn breadth(&mut self, first: Node) {
         let mut steps: Vec<Step> = Vec::new();
         // The first state has no step that leads to it.
         let mut frontier = VecDeque::from([(first, u32::MAX)]);
@@ -89,10 +103,10 @@ impl Search<'_> {
                         frontier.push_back((next, at));
                     }
                     Ok(None) => {}
-                    Err(broken) => {
+                    Err(end) => {
                         let mut path = path(&steps, from);
                         path.push(by);
-                        return self.broken(&path, plant, broken);
+                        return self.end(&path, end);
                     }
                 }
             }
@@ -100,7 +114,7 @@ impl Search<'_> {
         self.found.complete = true;
     }
 
-    fn depth(&mut self, first: Node, plant: Option<&dyn Plant>) {
+    fn depth(&mut self, first: Node) {
         let mut ways = vec![Way::new(first, self.scope)];
         while let Some(way) = ways.last_mut() {
             let Some(&by) = way.moves.get(way.taken) else {
@@ -118,10 +132,10 @@ impl Search<'_> {
                     self.found.deepest = self.found.deepest.max(depth);
                 }
                 Ok(None) => {}
-                Err(broken) => {
+                Err(end) => {
                     let path: Vec<Move> =
                         ways.iter().map(|way| way.moves[way.taken - 1]).collect();
-                    return self.broken(&path, plant, broken);
+                    return self.end(&path, end);
                 }
             }
         }
@@ -129,12 +143,16 @@ impl Search<'_> {
     }
 
     /// Makes a move. None when it leads to a state that was seen.
-    fn follow(&mut self, node: &Node, by: Move) -> Result<Option<Node>, Broken> {
+    fn follow(&mut self, node: &Node, by: Move) -> Result<Option<Node>, End> {
         self.found.transitions += 1;
         let mut told = Vec::new();
         let next = node.after(self.scope, by, &mut |world, _| note_told(world, &mut told))?;
+        let reached = told.iter().any(|name| Some(*name) == self.wanted);
         for name in told {
             *self.found.told.entry(name.to_owned()).or_default() += 1;
+        }
+        if reached {
+            return Err(End::Reached);
         }
         Ok(self.is_new(&next).then_some(next))
     }
@@ -144,17 +162,24 @@ impl Search<'_> {
         self.seen.insert(identity)
     }
 
-    /// Plays the way to a violation again, and writes down its events.
-    fn broken(&mut self, path: &[Move], plant: Option<&dyn Plant>, broken: Broken) {
+    /// Plays the way to the end of the search again, and writes down its events.
+    fn end(&mut self, path: &[Move], end: End) {
         let mut events: Vec<Timed> = Vec::new();
         let mut record = |_: &World, event: &Timed| events.push(event.clone());
-        let mut node = Node::first_recorded(self.scope, plant.map(Plant::boxed), &mut record).ok();
+        let plant = self.plant.map(Plant::boxed);
+        let mut node = Node::first_recorded(self.scope, plant, &mut record).ok();
         for &by in path {
             node = node.and_then(|node| node.after(self.scope, by, &mut record).ok());
         }
-        let title = format!("{broken}");
+        let title = match &end {
+            End::Broken(broken) => broken.to_string(),
+            End::Reached => self.wanted.unwrap_or_default().to_owned(),
+        };
         let trace = Trace { title, setup: self.scope.setup.clone(), events };
-        self.found.violation = Some((trace, broken));
+        match end {
+            End::Broken(broken) => self.found.violation = Some((trace, broken)),
+            End::Reached => self.found.reached = Some(trace),
+        }
     }
 }
 

@@ -37,12 +37,12 @@ fn report(found: &Exploration) {
 #[test]
 fn an_older_sibling_is_brought_where_a_younger_was_sealed() {
     let scope = scope("siblings");
-    let planted = explore_planted(&scope, Box::new(ForgetsSealed));
+    let planted = explore_planted(&scope, &ForgetsSealed);
     report(&planted);
-    let (trace, broken) = planted.violation.expect("both siblings are at a quorum");
+    let (_, broken) = planted.violation.expect("both siblings are at a quorum");
     assert_eq!(broken.promise.id, "P5");
     let told = Scope { one_line: false, rounds: 2, ..scope };
-    let planted = explore_planted(&told, Box::new(ForgetsSealed));
+    let planted = explore_planted(&told, &ForgetsSealed);
     report(&planted);
     let (trace, broken) = planted.violation.expect("a reader and a writer are told of both");
     assert_eq!(replayed(&trace, Box::new(ForgetsSealed)), Some(broken.promise.id));
@@ -56,7 +56,7 @@ fn a_commit_drops_the_version_before() {
     scope.tasks = vec![Planned { task: publish(2, shape), begins: Begins::AtOnce }];
     let found = explore(&scope);
     assert!(found.complete && found.violation.is_none());
-    let planted = explore_planted(&scope, Box::new(DropsPrevious));
+    let planted = explore_planted(&scope, &DropsPrevious);
     let (trace, broken) = planted.violation.expect("a Published version is lost");
     assert_eq!(broken.promise.id, "P3");
     assert_eq!(replayed(&trace, Box::new(DropsPrevious)), Some("P3"));
@@ -76,16 +76,24 @@ fn probe() {
         #[expect(clippy::disallowed_methods, reason = "a probe")]
         let start = std::time::Instant::now();
         let found = match std::env::var("PLANT").as_deref() {
-            Ok("fence") => explore_planted(&scope, Box::new(NoFence::default())),
-            Ok("map") => explore_planted(&scope, Box::new(MapAlone::default())),
-            Ok("sealed") => explore_planted(&scope, Box::new(ForgetsSealed)),
-            Ok("previous") => explore_planted(&scope, Box::new(DropsPrevious)),
-            _ => explore(&scope),
+            Ok("fence") => explore_planted(&scope, &NoFence::default()),
+            Ok("map") => explore_planted(&scope, &MapAlone::default()),
+            Ok("sealed") => explore_planted(&scope, &ForgetsSealed),
+            Ok("previous") => explore_planted(&scope, &DropsPrevious),
+            _ => match std::env::var("TOLD") {
+                Ok(told) => reach(&scope, &told),
+                Err(_) => explore(&scope),
+            },
         };
         println!(
             "{name}: {} states {} transitions complete {} deepest {} {:?} {:?}",
             found.states, found.transitions, found.complete, found.deepest, found.told, start.elapsed()
         );
+        if let Some(trace) = &found.reached {
+            for event in &trace.events {
+                println!("  {}", serde_json::to_string(event).unwrap());
+            }
+        }
         if let Some((trace, broken)) = &found.violation {
             println!("{broken}");
             for event in &trace.events {
