@@ -21,7 +21,7 @@ use tarn_proto::{
     AttemptId, Header, SequenceNumber, SignedHeader, SlotState, StoreId, VersionId, Window,
 };
 
-use crate::quorum::{Terms, could_be_quorum, is_quorum};
+use crate::quorum::{Terms, could_be_quorum, distinct_shares, is_quorum};
 
 mod evidence;
 
@@ -240,11 +240,16 @@ impl Evidence {
                 .is_some_and(|seen| is_quorum(seen.header.header().into(), &seen.placement()))
     }
 
+    /// Where nobody is silent, fewer than k shares are a fragment that never was Published and never can be: nobody
+    /// can regenerate what it lacks, and its writer's commits are refused by whoever has promised since.
     fn possibly_published(&self, version: VersionId, silent: &BTreeSet<StoreId>) -> bool {
         self.is_certain(version)
             || self.seen(version).is_some_and(|seen| {
+                let header = seen.header.header();
                 let holders = seen.holders.keys().copied().collect();
-                could_be_quorum(seen.header.header().into(), &holders, silent)
+                let enough = header.geometry.length() == 0
+                    || distinct_shares(&seen.placement()) >= usize::from(header.shape.k());
+                could_be_quorum(header.into(), &holders, silent) && (enough || !silent.is_empty())
             })
     }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tarn_client::publish::action::Draft;
-use tarn_proto::signing::Statement;
 use tarn_proto::table::block_hash;
 use tarn_proto::{Certificate, Header, Row, ShareNumber, SignedHeader, StoreId, Table, VersionId};
 use tarn_server::manifest::{Content, Extent};
@@ -32,7 +31,6 @@ pub struct Made {
 
 #[derive(Debug, Default)]
 struct Known {
-    prepared: BTreeMap<StoreId, PreparedHeader>,
     writes: BTreeMap<BTreeSet<ShareNumber>, VerifiedWrite>,
 }
 
@@ -109,17 +107,9 @@ impl Made {
         segment == header.geometry.segments()
     }
 
-    /// The header as its writer prepares it for one store.
+    /// The header as a server knows it before its commit.
     pub fn prepared(&self, store: StoreId) -> PreparedHeader {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.prepared.entry(store).or_insert_with(|| self.prepare(store)).clone()
-    }
-
-    fn prepare(&self, store: StoreId) -> PreparedHeader {
-        let bytes = self.header.bytes().clone();
-        let signature = Statement::Prepare { store, header: &bytes }.sign(key());
-        PreparedHeader::verify(store, self.header.verify_key(), bytes, &signature)
-            .expect("our own signature verifies")
+        PreparedHeader::of_signed(store, &self.header)
     }
 
     /// These shares, checked as a server checks them.

@@ -19,6 +19,8 @@ mod p14;
 mod p15;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -89,6 +91,33 @@ impl fmt::Display for Broken {
 /// Every promise.
 pub static ALL: &[&Promise] =
     &[&P01, &P02, &P03, &P04, &P05, &P06, &P07, &P08, &P09, &P10, &P11, &P12, &P13, &P14, &P15];
+
+/// What was begun before everything healed has not ended long after.
+pub fn endless(world: &World) -> Broken {
+    let running: Vec<String> = world
+        .clients()
+        .filter(|client| client.is_running())
+        .map(|client| client.id().to_string())
+        .collect();
+    let detail = format!("still running: {}", running.join(" "));
+    Broken { promise: &PROGRESS, detail }
+}
+
+/// The last publish and read of a healed world came to this.
+pub fn stuck(told: &[&str]) -> Broken {
+    Broken { promise: &PROGRESS, detail: format!("they ended: {}", told.join(", ")) }
+}
+
+/// What a schedule demands once everything has healed. No single moment shows whether it is kept.
+pub static PROGRESS: Promise = Promise {
+    id: "P11",
+    sentence: "every publish ends; when all has healed, a publish is Published and a read confirms it",
+    source: "DESIGN §9: then the network heals and completion within a bound is demanded",
+    against_liars: false,
+    demanded: Demanded::AtRest,
+    concerns: |_| false,
+    check: |_| Ok(()),
+};
 
 /// Holds the world against every promise that the last event may have broken.
 pub fn check(world: &World) -> Result<(), Broken> {

@@ -116,6 +116,44 @@ fn a_quorum_of_holders_is_certain() {
 }
 
 #[test]
+fn a_fragment_of_fewer_than_k_shares_blocks_nothing_once_everybody_has_answered() {
+    let file = File::on(5, 4);
+    let v1 = file.version(1, 1, None);
+    let v2 = file.version(2, 2, Some(&v1));
+    let answers = [
+        holds(0, &[&v2, &v1]),
+        holds(1, &[&v2, &v1]),
+        holds(2, &[&v2, &v1]),
+        holds(3, &[&v1]),
+        holds(4, &[&v1]),
+    ];
+    assert_eq!(base_of(&file.choose(&answers)), Some(v1.version()));
+    // Whoever is silent may hold what it lacks.
+    assert!(matches!(
+        file.choose(&answers[..4]),
+        Choice::Undecided(Undecided::InDoubt { newest, .. }) if newest == v2
+    ));
+}
+
+#[test]
+fn an_empty_version_needs_no_shares_to_be_brought_to_a_quorum() {
+    let file = File::on(5, 4);
+    let v1 = file.version(1, 1, None);
+    let mut header = file.version(2, 2, Some(&v1)).header().clone();
+    header.geometry = Geometry::choose(file.shape, 0).unwrap();
+    let v2 = SignedHeader::sign(&file.key, header);
+    let current: [&SignedHeader; 2] = [&v2, &v1];
+    let answers = [
+        holds(0, &current),
+        holds(1, &current),
+        holds(2, &current),
+        holds(3, &[&v1]),
+        holds(4, &[&v1]),
+    ];
+    assert_eq!(base_of(&file.choose(&answers)), Some(v2.version()));
+}
+
+#[test]
 fn a_newer_fragment_is_passed_over_only_when_it_cannot_have_been_published() {
     let file = File::on(5, 2);
     let v1 = file.version(1, 1, None);

@@ -28,7 +28,7 @@ pub struct Request {
 }
 
 /// What a new version must follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Follows {
     /// Whatever is there.
     Whatever,

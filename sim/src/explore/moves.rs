@@ -14,7 +14,7 @@ use super::{Begins, Faults, Scope, UNLIMITED};
 use crate::event::{Event, Fate, Task, Timed};
 use crate::ids::{ClientId, EnvelopeId, Leg, ServerId};
 use crate::plant::Plant;
-use crate::promises::{Broken, Demanded, Promise};
+use crate::promises::{Broken, Demanded, Promise, check_at_rest};
 use crate::world::{
     Body, Client, Envelope, Fact, Local, Machine, Reply, Request, RequestKind, Said, World,
 };
@@ -50,6 +50,8 @@ pub(super) enum Move {
     Resume(ClientId),
     /// A task begins.
     Begin(ClientId),
+    /// Nothing is left to be done: what is on its way arrives, and nothing may be left behind.
+    Rest,
 }
 
 /// What may still go wrong, and what else bounds the search.
@@ -172,6 +174,13 @@ impl Node {
                     let task = planned.task.clone();
                     self.act(scope, Event::Began { client, task }, watch)?;
                 }
+            }
+            Move::Rest => {
+                self.act(scope, Event::Healed, watch)?;
+                while let Some(id) = self.world.in_flight().next().map(|envelope| envelope.id) {
+                    self.act(scope, Event::Delivered { envelope: id }, watch)?;
+                }
+                check_at_rest(&self.world)?;
             }
         }
         Ok(())
@@ -312,6 +321,9 @@ impl Node {
         self.moves_of_timers(scope, &mut moves);
         self.moves_of_servers(&mut moves);
         self.moves_of_tasks(scope, &mut moves);
+        if moves.is_empty() && !self.world.clients().any(Client::is_running) {
+            moves.push(Move::Rest);
+        }
         moves
     }
 

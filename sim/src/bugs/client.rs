@@ -1,0 +1,6 @@
+//! Bugs of writers and readers.
+
+use super::Bug;
+
+/// Every one.
+pub(super) static BUGS: &[Bug] = &[];
