@@ -63,9 +63,8 @@ impl Made {
     fn make(draft: &Draft, unknown: &Header) -> Self {
         let shares: Vec<ShareNumber> = ShareNumber::all(unknown.shape.n()).collect();
         let rows = (0..unknown.geometry.segments()).map(|segment| {
-            let hash = |share: &ShareNumber| {
-                block_hash(segment, *share, &block(unknown, segment, *share))
-            };
+            let hash =
+                |share: &ShareNumber| block_hash(segment, *share, &block(unknown, segment, *share));
             Row::new(&[0; 32], &shares.iter().map(hash).collect::<Vec<_>>())
         });
         let table = Table::from_rows(unknown.shape.n(), rows);

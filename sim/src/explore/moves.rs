@@ -177,8 +177,11 @@ impl Node {
             }
             Move::Rest => {
                 self.act(scope, Event::Healed, watch)?;
-                while let Some(id) = self.world.in_flight().next().map(|envelope| envelope.id) {
-                    self.act(scope, Event::Delivered { envelope: id }, watch)?;
+                let left: Vec<_> = self.world.in_flight().map(|envelope| envelope.id).collect();
+                for envelope in left {
+                    self.act(scope, Event::Delivered { envelope }, watch)?;
+                    let answer = envelope.on(Leg::Answer);
+                    self.act(scope, Event::Delivered { envelope: answer }, watch)?;
                 }
                 check_at_rest(&self.world)?;
             }
@@ -271,10 +274,7 @@ impl Node {
         match &envelope.body {
             Body::Local(Local::TimedOut(_)) => false,
             Body::Local(
-                Local::Started
-                | Local::Encoded { .. }
-                | Local::Journaled
-                | Local::Consumed { .. },
+                Local::Started | Local::Encoded { .. } | Local::Journaled | Local::Consumed { .. },
             ) => running,
             Body::Answer { reply, .. } => running && matches!(**reply, Reply::Dead(_)),
             Body::Request { server, request } => match request.as_ref() {

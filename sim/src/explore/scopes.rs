@@ -124,16 +124,19 @@ fn small() -> Vec<Named> {
             name: "resume",
             covers: "a first publish killed at any moment and tried again, 3 servers, 2 of 3",
             size,
-            scope: Scope::of(3, [publish(1, TWO_OF_THREE)])
-                .with(Faults { kills: 1, resumes: 1, ..NONE }),
+            scope: Scope::of(3, [publish(1, TWO_OF_THREE)]).with(Faults {
+                kills: 1,
+                resumes: 1,
+                ..NONE
+            }),
         },
         Named {
             name: "faults",
             covers: "a second publish while a message is lost, an answer late, one doubled, and a promise runs out",
             size,
-            scope: Scope::of(3, [publish(2, TWO_OF_THREE)]).after(&[publish(1, TWO_OF_THREE)]).with(
-                Faults { losses: 1, delays: 1, duplicates: 1, lapses: 1, ..NONE },
-            ),
+            scope: Scope::of(3, [publish(2, TWO_OF_THREE)])
+                .after(&[publish(1, TWO_OF_THREE)])
+                .with(Faults { losses: 1, delays: 1, duplicates: 1, lapses: 1, ..NONE }),
         },
         Named {
             name: "emptied",
@@ -166,11 +169,15 @@ fn suite() -> Vec<Named> {
         },
         Named {
             name: "restart",
-            covers: "a second publish and a reader, while a server restarts, an answer is late and a timer early",
+            covers: "a second publish, while a server restarts, two answers are late and a timer early, its streams \
+                     ending late",
             size,
-            scope: Scope::of(3, [publish(2, TWO_OF_THREE), read(3, false)])
-                .after(&[publish(1, TWO_OF_THREE)])
-                .with(Faults { restarts: 1, delays: 1, early_timers: 1, ..NONE }),
+            scope: Scope {
+                linger: true,
+                ..Scope::of(3, [publish(2, TWO_OF_THREE)])
+                    .after(&[publish(1, TWO_OF_THREE)])
+                    .with(Faults { restarts: 1, delays: 2, early_timers: 1, ..NONE })
+            },
         },
     ]
 }
@@ -225,10 +232,7 @@ fn deep() -> Vec<Named> {
         deep(
             "siblings-rough",
             "the siblings on 5 servers, two readers, a restart",
-            Scope {
-                rounds: 2,
-                ..siblings(false).with(Faults { lapses: 2, restarts: 1, ..NONE })
-            },
+            Scope { rounds: 2, ..siblings(false).with(Faults { lapses: 2, restarts: 1, ..NONE }) },
         ),
         deep(
             "five",

@@ -37,18 +37,9 @@ struct Step {
     depth: u32,
 }
 
-pub(super) fn run(
-    scope: &Scope,
-    plant: Option<&dyn Plant>,
-    wanted: Option<&str>,
-) -> Exploration {
-    let mut search = Search {
-        scope,
-        plant,
-        wanted,
-        seen: HashSet::default(),
-        found: Exploration::default(),
-    };
+pub(super) fn run(scope: &Scope, plant: Option<&dyn Plant>, wanted: Option<&str>) -> Exploration {
+    let mut search =
+        Search { scope, plant, wanted, seen: HashSet::default(), found: Exploration::default() };
     match Node::first(scope, plant.map(Plant::boxed)) {
         Ok(node) => {
             search.is_new(&node);
@@ -133,8 +124,7 @@ impl Search<'_> {
                 }
                 Ok(None) => {}
                 Err(end) => {
-                    let path: Vec<Move> =
-                        ways.iter().map(|way| way.moves[way.taken - 1]).collect();
+                    let path: Vec<Move> = ways.iter().map(|way| way.moves[way.taken - 1]).collect();
                     return self.end(&path, end);
                 }
             }

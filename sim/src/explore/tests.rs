@@ -21,30 +21,20 @@ fn replayed(trace: &Trace, plant: Box<dyn Plant>) -> Option<&'static str> {
     None
 }
 
-fn report(found: &Exploration) {
-    println!(
-        "{} states {} transitions complete {} deepest {} {:?}",
-        found.states, found.transitions, found.complete, found.deepest, found.told
-    );
-    if let Some((trace, broken)) = &found.violation {
-        println!("{broken}");
-        for event in &trace.events {
-            println!("  {}", serde_json::to_string(event).unwrap());
-        }
-    }
-}
-
 #[test]
 fn an_older_sibling_is_brought_where_a_younger_was_sealed() {
     let scope = scope("siblings");
     let planted = explore_planted(&scope, &ForgetsSealed);
-    report(&planted);
     let (_, broken) = planted.violation.expect("both siblings are at a quorum");
     assert_eq!(broken.promise.id, "P5");
-    let told = Scope { one_line: false, rounds: 2, ..scope };
-    let planted = explore_planted(&told, &ForgetsSealed);
-    report(&planted);
-    let (trace, broken) = planted.violation.expect("a reader and a writer are told of both");
+}
+
+#[test]
+fn a_reader_and_a_writer_are_told_of_two_siblings() {
+    let scope = Scope { one_line: false, rounds: 2, order: Order::Depth, ..scope("siblings") };
+    let planted = explore_planted(&scope, &ForgetsSealed);
+    let (trace, broken) = planted.violation.expect("one read it, the other published it");
+    assert!(["P5", "P15"].contains(&broken.promise.id), "{broken}");
     assert_eq!(replayed(&trace, Box::new(ForgetsSealed)), Some(broken.promise.id));
 }
 
@@ -60,6 +50,40 @@ fn a_commit_drops_the_version_before() {
     let (trace, broken) = planted.violation.expect("a Published version is lost");
     assert_eq!(broken.promise.id, "P3");
     assert_eq!(replayed(&trace, Box::new(DropsPrevious)), Some("P3"));
+}
+
+#[test]
+fn the_same_scope_twice_is_the_same_search() {
+    let scope = Scope { limit: 500, ..scope("race") };
+    let counts = |found: &Exploration| (found.states, found.transitions, found.told.clone());
+    assert_eq!(counts(&explore(&scope)), counts(&explore(&scope)));
+}
+
+#[test]
+fn the_nearest_and_the_farthest_first_see_the_same_states() {
+    let breadth = scope("resume");
+    let depth = Scope { order: Order::Depth, ..breadth.clone() };
+    let (breadth, depth) = (explore(&breadth), explore(&depth));
+    assert!(breadth.complete && depth.complete);
+    assert_eq!((breadth.states, breadth.transitions), (depth.states, depth.transitions));
+}
+
+#[test]
+fn a_killed_writer_s_submission_is_published_once() {
+    let found = explore(&scope("resume"));
+    assert!(found.complete);
+    assert!(found.violation.is_none(), "{:?}", found.violation);
+    assert!(found.told["published"] > 0 && found.told["published before"] > 0);
+}
+
+#[test]
+fn a_state_is_reached_by_a_trace() {
+    let found = reach(&scope("resume"), "published before");
+    let trace = found.reached.expect("a second try finds what the first one made");
+    let mut world = World::new(trace.setup.clone(), None);
+    assert!(trace.events.iter().all(|event| world.apply(event)));
+    let told = world.oracle().tasks().map(|(_, record)| record.told.name());
+    assert!(told.into_iter().any(|told| told == "published before"));
 }
 
 #[test]
@@ -87,7 +111,12 @@ fn probe() {
         };
         println!(
             "{name}: {} states {} transitions complete {} deepest {} {:?} {:?}",
-            found.states, found.transitions, found.complete, found.deepest, found.told, start.elapsed()
+            found.states,
+            found.transitions,
+            found.complete,
+            found.deepest,
+            found.told,
+            start.elapsed()
         );
         if let Some(trace) = &found.reached {
             for event in &trace.events {

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn what_decides_nothing_is_left_out() {
-        let text = r#"M { servermap: ServerMap { a: {1: "}\""} }, troubles: {2: T { s: 1 }}, k: 3 }"#;
+        let text =
+            r#"M { servermap: ServerMap { a: {1: "}\""} }, troubles: {2: T { s: 1 }}, k: 3 }"#;
         assert_eq!(written(text, 0, false), "0|M { , , k: 3 }");
         assert_eq!(
             written(text, 0, true),
