@@ -4,6 +4,7 @@
 pub mod bugs;
 pub mod durability;
 pub mod event;
+pub mod explore;
 pub mod history;
 pub mod ids;
 pub mod made;

@@ -166,6 +166,11 @@ impl Client {
         self.id
     }
 
+    /// When it began, in the world's time.
+    pub const fn began(&self) -> u64 {
+        self.began
+    }
+
     /// The machine.
     pub const fn machine(&self) -> &Machine {
         &self.machine
@@ -199,6 +204,11 @@ impl Client {
     /// Whether its caller has lost interest.
     pub const fn is_cancelled(&self) -> bool {
         self.cancelled
+    }
+
+    /// The machine's message that this number on the network stands for.
+    pub fn message(&self, number: u32) -> Option<MessageId> {
+        self.messages.get(&number).copied()
     }
 
     /// Write messages sent and not answered.
