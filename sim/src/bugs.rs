@@ -49,12 +49,24 @@ pub fn by_name(name: &str) -> Option<&'static Bug> {
 }
 
 impl Bug {
-    /// One run with the bug planted.
-    pub fn run(&self, seed: u64) -> Report {
+    /// What a seed draws for this bug.
+    pub fn options(&self, seed: u64) -> Options {
         let mut options = Options::draw(seed);
         (self.tune)(&mut options);
         options.setup.bug = Some(self.name.to_owned());
-        Run::new(options, Some((self.plant)())).run()
+        options
+    }
+
+    /// One run with the bug planted.
+    pub fn run(&self, seed: u64) -> Report {
+        Run::new(self.options(seed), Some((self.plant)())).run()
+    }
+
+    /// The same run without it.
+    pub fn run_without(&self, seed: u64) -> Report {
+        let mut options = self.options(seed);
+        options.setup.bug = None;
+        Run::new(options, None).run()
     }
 
     /// Runs seeds from `start` until one finds the bug, at most `most` of them.

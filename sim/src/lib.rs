@@ -2,13 +2,16 @@
 //! seed, and holds them to tarn's promises. Nothing here is used by the other crates.
 
 pub mod bugs;
+pub mod durability;
 pub mod event;
 pub mod history;
 pub mod ids;
 pub mod made;
+pub mod minimize;
 pub mod options;
 pub mod plant;
 pub mod promises;
+pub mod render;
 pub mod schedule;
 pub mod setup;
 pub mod trace;

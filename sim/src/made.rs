@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tarn_client::publish::action::Draft;
-use tarn_proto::signing::Statement;
 use tarn_proto::table::block_hash;
 use tarn_proto::{Certificate, Header, Row, ShareNumber, SignedHeader, StoreId, Table, VersionId};
 use tarn_server::manifest::{Content, Extent};
@@ -77,12 +76,9 @@ impl Made {
         segment == header.geometry.segments()
     }
 
-    /// The header as its writer prepares it for one store.
+    /// The header as a server knows it before its commit.
     pub fn prepared(&self, store: StoreId) -> PreparedHeader {
-        let bytes = self.header.bytes().clone();
-        let signature = Statement::Prepare { store, header: &bytes }.sign(key());
-        PreparedHeader::verify(store, self.header.verify_key(), bytes, &signature)
-            .expect("our own signature verifies")
+        PreparedHeader::of_signed(store, &self.header)
     }
 
     /// These shares, checked as a server checks them.

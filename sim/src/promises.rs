@@ -19,6 +19,8 @@ mod p14;
 mod p15;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -48,6 +48,17 @@ impl PreparedHeader {
         Ok(Self { version: version_id(&bytes), header, bytes, store, verify_key })
     }
 
+    /// A header that is signed already is prepared for every store: its writer has said more.
+    pub fn of_signed(store: StoreId, signed: &SignedHeader) -> Self {
+        Self {
+            header: signed.header().clone(),
+            bytes: signed.bytes().clone(),
+            version: signed.version(),
+            store,
+            verify_key: signed.verify_key(),
+        }
+    }
+
     /// The signature that makes it a version.
     pub fn signed(&self, signature: Signature) -> Result<SignedHeader, Refusal> {
         SignedHeader::verify(

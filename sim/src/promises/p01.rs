@@ -59,10 +59,11 @@ mod tests {
         assert_eq!(judge(&mut scene.world, &P01, &stepped), Ok(()));
 
         let mark = scene.world.clients().next().unwrap().writes().next().unwrap().clone();
-        let other_server = WriteMark { server: ServerId(9), ..mark.clone() };
-        scene.world.pretend_write(client, other_server);
-        let other_share = WriteMark { shares: shares(&[7]), ..mark.clone() };
-        scene.world.pretend_write(client, other_share);
+        let elsewhere = WriteMark { server: ServerId(9), ..mark.clone() };
+        let mut another = mark.clone();
+        another.shares = shares(&[7]);
+        scene.world.pretend_write(client, elsewhere);
+        scene.world.pretend_write(client, another);
         assert_eq!(
             judge(&mut scene.world, &P01, &stepped),
             Ok(()),

@@ -34,8 +34,8 @@ impl Scene {
 
     /// Something happens, now.
     pub(super) fn apply(&mut self, event: Event) {
-        let timed = event.clone().at(self.world.now());
-        assert!(self.world.apply(&timed), "{event:?}");
+        let timed = event.at(self.world.now());
+        assert!(self.world.apply(&timed), "{timed:?}");
     }
 
     /// A publish begins.

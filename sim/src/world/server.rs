@@ -210,6 +210,11 @@ impl Server {
         {
             return Handled::say(reply);
         }
+        if let (None, Request::End { conversation }) = (&self.slot, request) {
+            // A stream that ended while nobody listened does not come back to life.
+            self.gone.insert(*conversation);
+            return Handled::Silent;
+        }
         let Some(slot) = &mut self.slot else {
             return Handled::say(Reply::Dead("nobody listens there".to_owned()));
         };

@@ -1,25 +1,41 @@
 //! `tarn-sim sweep`: many seeds on several threads, with a line of progress.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
-use std::sync::Mutex;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tarn_sim::schedule;
+use tarn_sim::schedule::{self, Report};
+
+use crate::{Failure, Verdict, files};
 
 /// What to sweep.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// From this seed up to, not including, that one: `0..1000`.
-    #[arg(long)]
-    seeds: String,
+    #[arg(long, value_parser = range)]
+    seeds: Range<u64>,
     /// How many threads.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
+    /// Stop after so many minutes, if the seeds have not run out.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Go on after a seed that broke a promise.
     #[arg(long)]
     keep_going: bool,
+    /// Seconds between lines of progress.
+    #[arg(long, default_value_t = 10)]
+    progress: u64,
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let parse = |number: &str| number.parse::<u64>().ok();
+    text.split_once("..")
+        .and_then(|(from, to)| Some(parse(from)?..parse(to)?))
+        .filter(|range| !range.is_empty())
+        .ok_or_else(|| "a range of seeds looks like 0..1000".to_owned())
 }
 
 #[derive(Default)]
@@ -29,63 +45,86 @@ struct Totals {
     simulated: u64,
     told: BTreeMap<&'static str, u64>,
     faults: BTreeMap<&'static str, u64>,
-    broken: Vec<(u64, String)>,
+    broken: Vec<u64>,
+    shown: u64,
 }
 
-#[allow(clippy::print_stdout, reason = "this is the command")]
+impl Totals {
+    fn add(&mut self, report: &Report) {
+        self.seeds += 1;
+        self.events += report.trace.events.len() as u64;
+        self.simulated += report.simulated;
+        for (name, count) in &report.told {
+            *self.told.entry(name).or_default() += count;
+        }
+        for (name, count) in &report.faults {
+            *self.faults.entry(name).or_default() += count;
+        }
+    }
+
+    fn line(&self, elapsed: Duration, jobs: usize) -> String {
+        let seconds = elapsed.as_secs_f64().max(0.001);
+        let faults: u64 = self.faults.values().sum();
+        let per_core = self.simulated as f64 / 1000.0 / seconds / jobs as f64;
+        format!(
+            "{} seeds in {seconds:.0} s, {:.0} seeds/s, {:.0} events/s, simulated {per_core:.0} times real a core, \
+             {faults} faults injected",
+            self.seeds,
+            self.seeds as f64 / seconds,
+            self.events as f64 / seconds,
+        )
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the command measures real time")]
-pub(crate) fn sweep(arguments: &Arguments) -> ExitCode {
-    let Some((from, to)) = arguments
-        .seeds
-        .split_once("..")
-        .and_then(|(from, to)| Some((from.parse::<u64>().ok()?, to.parse::<u64>().ok()?)))
-    else {
-        println!("--seeds takes a range like 0..1000");
-        return ExitCode::from(2);
-    };
-    let began = Instant::now();
-    let (next, stop, totals) = (AtomicU64::new(from), AtomicBool::new(false), Mutex::default());
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to || stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let report = schedule::run(seed);
-                    let mut totals: std::sync::MutexGuard<'_, Totals> =
-                        totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    totals.seeds += 1;
-                    totals.events += report.trace.events.len() as u64;
-                    totals.simulated += report.simulated;
-                    for (name, count) in report.told {
-                        *totals.told.entry(name).or_default() += count;
-                    }
-                    for (name, count) in report.faults {
-                        *totals.faults.entry(name).or_default() += count;
-                    }
-                    if let Some(broken) = report.broken {
-                        println!("seed {seed}: {broken}");
-                        totals.broken.push((seed, broken.to_string()));
-                        if !arguments.keep_going {
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                    }
+pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let (began, jobs) = (Instant::now(), arguments.jobs.max(1));
+    let deadline = arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let next = AtomicU64::new(arguments.seeds.start);
+    let stop = AtomicBool::new(false);
+    let totals = Mutex::new(Totals::default());
+    let worker = || {
+        while !stop.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= arguments.seeds.end || deadline.is_some_and(|at| began.elapsed() >= at) {
+                return;
+            }
+            let report = schedule::run(seed);
+            let mut totals = lock(&totals);
+            totals.add(&report);
+            if let Some(broken) = &report.broken {
+                println!("seed {seed}: {broken}");
+                let path = format!("seed-{seed}.trace");
+                if let Err(error) = files::write(path.as_ref(), &report.trace) {
+                    eprintln!("tarn-sim: {error}");
                 }
-            });
+                println!("  again: tarn-sim run --seed {seed}    replay: tarn-sim replay {path}");
+                totals.broken.push(seed);
+                stop.fetch_or(!arguments.keep_going, Ordering::Relaxed);
+            }
+            let due = began.elapsed().as_secs() / arguments.progress.max(1);
+            if due > totals.shown {
+                totals.shown = due;
+                println!("{}", totals.line(began.elapsed(), jobs));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(worker);
         }
     });
-    let totals = totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let seconds = began.elapsed().as_secs_f64();
-    println!(
-        "{} seeds, {} events in {seconds:.1} s: {:.0} seeds/s, {:.0} events/s, simulated {:.0} times real",
-        totals.seeds,
-        totals.events,
-        totals.seeds as f64 / seconds,
-        totals.events as f64 / seconds,
-        totals.simulated as f64 / 1000.0 / seconds
-    );
-    println!("told {:?}\nfaults {:?}", totals.told, totals.faults);
-    if totals.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{}", totals.line(began.elapsed(), jobs));
+    println!("told     {:?}\ninjected {:?}", totals.told, totals.faults);
+    if totals.broken.is_empty() {
+        println!("every promise held");
+        return Ok(Verdict::Clean);
+    }
+    println!("broken by {:?}", totals.broken);
+    Ok(Verdict::Broken)
+}
+
+fn lock(totals: &Mutex<Totals>) -> MutexGuard<'_, Totals> {
+    totals.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,84 @@
+//! `tarn-sim mutants`: every planted bug, what found it, and how long that took.
+
+use std::time::Instant;
+
+use tarn_sim::bugs::{self, Bug, Found};
+
+use crate::{Failure, Verdict};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this bug.
+    #[arg(long)]
+    bug: Option<String>,
+    /// Only run each on the seed that is known to find it.
+    #[arg(long)]
+    known: bool,
+    /// How many searches, each from another seed, the median is taken of.
+    #[arg(long, default_value_t = 5)]
+    starts: u64,
+    /// How many seeds one search may take.
+    #[arg(long, default_value_t = 100_000)]
+    seeds: u64,
+}
+
+pub(crate) fn mutants(arguments: &Arguments) -> Result<Verdict, Failure> {
+    let wanted = |bug: &&Bug| arguments.bug.as_ref().is_none_or(|name| bug.name == name);
+    let mut verdict = Verdict::Clean;
+    let mut any = false;
+    println!("{:<32} {:<10} {:>9} {:>9}", "bug", "caught by", "seeds", "seconds");
+    for bug in bugs::all().filter(wanted) {
+        any = true;
+        let caught = match bug.found {
+            Found::BySeed(seed) if arguments.known => known(bug, seed),
+            Found::BySeed(_) => hunted(bug, arguments),
+            Found::ByExplorer(scope) => {
+                println!("{:<32} by `tarn-sim explore --bug {0} --scope {scope}`", bug.name);
+                true
+            }
+            Found::Never(why) => {
+                println!("{:<32} cannot be shown: {why}", bug.name);
+                true
+            }
+        };
+        if !caught {
+            println!("{:<32} NOT FOUND", bug.name);
+            verdict = Verdict::Broken;
+        }
+    }
+    if any {
+        Ok(verdict)
+    } else {
+        Err("no bug is called that: `tarn-sim list` names them all".into())
+    }
+}
+
+/// On the seed that finds it; and the same seed without it is clean.
+fn known(bug: &Bug, seed: u64) -> bool {
+    let Some(broken) = bug.run(seed).broken else { return false };
+    if let Some(broken) = bug.run_without(seed).broken {
+        println!("{:<32} seed {seed} is not clean without it: {broken}", bug.name);
+        return false;
+    }
+    println!("{:<32} {:<10} seed {seed}, clean without it", bug.name, broken.promise.id);
+    true
+}
+
+/// The median of several searches.
+#[expect(clippy::disallowed_methods, reason = "the command measures real time")]
+fn hunted(bug: &Bug, arguments: &Arguments) -> bool {
+    let mut hunts = Vec::new();
+    let mut promises = std::collections::BTreeSet::new();
+    for start in 0..arguments.starts.max(1) {
+        let from = start * 10_000_000;
+        let began = Instant::now();
+        let Some((seed, broken)) = bug.hunt(from, arguments.seeds) else { return false };
+        promises.insert(broken.promise.id);
+        hunts.push((began.elapsed(), seed - from + 1));
+    }
+    hunts.sort();
+    let (took, seeds) = hunts[hunts.len() / 2];
+    let promises: Vec<&str> = promises.into_iter().collect();
+    println!("{:<32} {:<10} {seeds:>9} {:>9.2}", bug.name, promises.join(" "), took.as_secs_f64());
+    true
+}
