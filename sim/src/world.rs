@@ -307,7 +307,6 @@ impl World {
                 })
             });
             self.fact(Fact::Durable { server: id });
-            self.fact(Fact::Durable { server: id });
         }
         restarted
     }
