@@ -14,6 +14,7 @@ use tarn_server::slot::{Change, Claim, Millis, Now, Slot, VerifiedWrite};
 
 use super::Bug;
 use crate::ids::ServerId;
+use crate::options::{Faults, Habit, Network, Options};
 use crate::setup::file;
 use crate::world::{Reply, Request, Server};
 
@@ -38,6 +39,38 @@ pub(super) static BUGS: &[Bug] = &[
     answers::ALREADY_HELD_WITHOUT_PROMISE,
     answers::REFUSED_BUT_WRITTEN,
 ];
+
+/// A world in which writers and readers meet all the time, and promises lapse under them.
+fn crowd(options: &mut Options) {
+    let Options { setup, network, disk, faults, .. } = options;
+    (setup.servers, setup.window) = if setup.window < 5 { (3, 3) } else { (5, 5) };
+    (setup.single_writer, setup.liars) = (false, false);
+    options.callers = vec![Habit::Overwrites; 3];
+    options.callers.extend([Habit::Reads; 2]);
+    options.shapes = match setup.window {
+        3 => vec![(1, 2, 3), (2, 2, 3)],
+        _ => vec![(1, 3, 5), (2, 3, 5)],
+    };
+    options.pause = 10;
+    *network = Network {
+        latency: (1, 50),
+        instant: 0,
+        delayed: 100,
+        lost: 30,
+        duplicated: 0,
+        outlived: 30,
+        reorders: true,
+        slow: None,
+        partitions: Some((2_000, 500)),
+    };
+    disk.failed = 0;
+    *faults = Faults {
+        clocks: Some(300),
+        kills: Some(500),
+        crashes: Some(3_000),
+        ..Faults::default()
+    };
+}
 
 /// What was sealed where, to be committed by other rules than the slot's.
 #[derive(Debug, Clone, Default)]

@@ -14,7 +14,7 @@ pub(super) const SUPERSEDED_COMMITS: Bug = Bug {
     hazard: None,
     sentence: "the commit of a version that is held only as an older generation is answered Written",
     plant: || Box::new(SupersededCommits),
-    tune: |_| (),
+    tune: super::crowd,
     found: Found::BySeed(0),
 };
 
@@ -23,7 +23,7 @@ pub(super) const ALREADY_HELD_WITHOUT_PROMISE: Bug = Bug {
     hazard: None,
     sentence: "a commit of what is held already is answered Written though its promise was lost",
     plant: || Box::new(AlreadyHeldWithoutPromise::default()),
-    tune: |_| (),
+    tune: super::crowd,
     found: Found::BySeed(0),
 };
 
@@ -32,7 +32,7 @@ pub(super) const REFUSED_BUT_WRITTEN: Bug = Bug {
     hazard: None,
     sentence: "a commit on a server that has become full or read-only is refused after it was written",
     plant: || Box::new(RefusedButWritten),
-    tune: |_| (),
+    tune: super::crowd,
     found: Found::BySeed(0),
 };
 

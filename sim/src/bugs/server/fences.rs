@@ -16,7 +16,7 @@ pub(super) const COMMIT_AFTER_ANOTHERS_SEAL: Bug = Bug {
     hazard: None,
     sentence: "a commit is accepted though another has sealed the slot since",
     plant: || Box::new(CommitAfterAnothersSeal::default()),
-    tune: |_| (),
+    tune: super::crowd,
     found: Found::BySeed(0),
 };
 
@@ -25,7 +25,7 @@ pub(super) const SEALED_FENCE_FORGOTTEN: Bug = Bug {
     hazard: None,
     sentence: "a slot does not remember what it sealed, and may be brought an older version later",
     plant: || Box::new(SealedFenceForgotten),
-    tune: |_| (),
+    tune: super::crowd,
     found: Found::BySeed(0),
 };
 
@@ -34,7 +34,7 @@ pub(super) const WRITE_BACK_OVER_ANYTHING_OLDER: Bug = Bug {
     hazard: None,
     sentence: "a version without a certificate may be brought over anything older",
     plant: || Box::new(WriteBackOverAnythingOlder),
-    tune: |_| (),
+    tune: super::crowd,
     found: Found::BySeed(0),
 };
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tarn_proto::ConversationId;
 use tarn_server::manifest::Manifest;
+use tarn_server::slot::Change;
 
 use crate::bugs::{Bug, Found};
 use crate::ids::ServerId;
 use crate::plant::Plant;
-use crate::world::{Reply, Request, Server};
+use crate::world::{Handled, Reply, Request, Server, Stage};
 
 pub(super) const STALE_OVERWRITE: Bug = Bug {
     name: "stale-overwrite",
@@ -39,21 +40,22 @@ impl Plant for StaleOverwrite {
         Box::new(self.clone())
     }
 
-    fn serves(&mut self, _now: u64, server: &mut Server, request: &mut Request) -> bool {
-        if let Request::Commit { conversation, .. } = request
-            && let Some(stale) = self.loaded.remove(&(server.id(), *conversation))
-        {
-            believe(server, stale);
-        }
-        true
-    }
-
     fn says(&mut self, _now: u64, server: &mut Server, request: &Request, reply: &mut Reply) {
         if let (Request::Seal { conversation, .. }, Reply::Sealed { .. }) = (&request, &reply) {
             self.loaded.insert((server.id(), *conversation), server.disk().clone());
         }
-        let disk = server.disk().clone();
-        believe(server, disk);
+    }
+
+    fn handles(
+        &mut self,
+        now: u64,
+        server: &mut Server,
+        request: &Request,
+        stage: &Stage,
+    ) -> Option<Handled> {
+        let Request::Commit { conversation, .. } = request else { return None };
+        let loaded = self.loaded.get(&(server.id(), *conversation))?;
+        as_it_was(loaded, now, server, request, stage)
     }
 
     fn restarts(&mut self, server: &mut Server) {
@@ -61,10 +63,12 @@ impl Plant for StaleOverwrite {
     }
 }
 
-/// What the slot was when each of the waiting requests arrived, in their order.
+/// What each slot was when the requests that wait for its lock arrived, in their order; and when the one arrived that
+/// is handled now.
 #[derive(Debug, Clone, Default)]
 struct LoadBeforeLock {
-    arrived: BTreeMap<ServerId, VecDeque<Manifest>>,
+    waiting: BTreeMap<ServerId, VecDeque<Manifest>>,
+    handled: BTreeMap<ServerId, Manifest>,
 }
 
 impl Plant for LoadBeforeLock {
@@ -73,34 +77,61 @@ impl Plant for LoadBeforeLock {
     }
 
     fn waits(&mut self, server: &mut Server, _request: &Request) {
-        self.arrived.entry(server.id()).or_default().push_back(server.disk().clone());
+        self.waiting.entry(server.id()).or_default().push_back(server.disk().clone());
     }
 
-    fn serves(&mut self, _now: u64, server: &mut Server, request: &mut Request) -> bool {
-        let waited = self.arrived.get_mut(&server.id()).and_then(VecDeque::pop_front);
-        let writes = matches!(
-            request,
-            Request::Commit { .. } | Request::Bring { .. } | Request::Finalize { .. }
-        );
-        if let Some(loaded) = waited.filter(|_| writes) {
-            believe(server, loaded);
-        }
+    fn serves(&mut self, _now: u64, server: &mut Server, _request: &mut Request) -> bool {
+        self.handled.remove(&server.id());
+        let waited = self.waiting.get_mut(&server.id()).and_then(VecDeque::pop_front);
+        self.handled.extend(waited.map(|loaded| (server.id(), loaded)));
         true
     }
 
-    fn says(&mut self, _now: u64, server: &mut Server, _request: &Request, _reply: &mut Reply) {
-        let disk = server.disk().clone();
-        believe(server, disk);
+    fn handles(
+        &mut self,
+        now: u64,
+        server: &mut Server,
+        request: &Request,
+        stage: &Stage,
+    ) -> Option<Handled> {
+        as_it_was(self.handled.get(&server.id())?, now, server, request, stage)
     }
 
     fn restarts(&mut self, server: &mut Server) {
-        self.arrived.remove(&server.id());
+        self.waiting.remove(&server.id());
+        self.handled.remove(&server.id());
     }
 }
 
-/// Until it is told otherwise, the slot judges by this.
-fn believe(server: &mut Server, manifest: Manifest) {
-    if let Some(slot) = server.slot_mut() {
-        slot.became(manifest);
+/// What a request that writes makes of the slot as it was; none if that is nothing.
+fn as_it_was(
+    loaded: &Manifest,
+    now: u64,
+    server: &Server,
+    request: &Request,
+    stage: &Stage,
+) -> Option<Handled> {
+    let (now, mut slot) = (server.now(now), server.slot()?.clone());
+    slot.became(loaded.clone());
+    let change = match request {
+        Request::Commit { conversation, header } => {
+            slot.commit(now, *conversation, header.signature())
+        }
+        Request::Bring { made, shares, certificate } => {
+            slot.bring(now, made.header.clone(), made.write(shares), *certificate)
+        }
+        Request::Finalize { certificate } => slot.finalize(*certificate),
+        Request::Query { .. }
+        | Request::Seal { .. }
+        | Request::Extend { .. }
+        | Request::End { .. }
+        | Request::ReadRows { .. }
+        | Request::ReadBlocks { .. } => return None,
+    };
+    match change {
+        Ok(Change::Becomes(manifest)) if *stage == Stage::Arrived => {
+            Some(Handled::write(manifest, Stage::Done))
+        }
+        Ok(Change::Becomes(_) | Change::AlreadySo) | Err(_) => None,
     }
 }
