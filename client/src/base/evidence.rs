@@ -150,6 +150,31 @@ impl Evidence {
         .take_while(move |id| visited.insert(*id))
     }
 
+    /// Whether the way from `version` down to what `other` was built on is known, and `other` is not on it: then
+    /// nothing that `version` stands for was ever built on `other`.
+    pub fn rules_out(&self, version: Option<VersionId>, other: &SignedHeader) -> bool {
+        let below = other.header().predecessor;
+        let Some(version) = version else { return below.is_none() };
+        let mut lowest = None;
+        for ancestor in self.lineage_with_history(version) {
+            if ancestor == other.version() {
+                return false;
+            }
+            if Some(ancestor) == below {
+                return true;
+            }
+            lowest = Some(ancestor);
+        }
+        below.is_none() && lowest.is_some_and(|lowest| self.is_first(lowest))
+    }
+
+    /// Whether the version is known to have been built on nothing.
+    fn is_first(&self, version: VersionId) -> bool {
+        let signed = self.versions.get(&version).map(|seen| seen.header.header().predecessor);
+        let remembered = || self.history.get(&version).map(|entry| entry.predecessor);
+        signed.or_else(remembered) == Some(None)
+    }
+
     fn signed_predecessor(&self, version: VersionId) -> Option<VersionId> {
         self.versions.get(&version).and_then(|seen| seen.header.header().predecessor)
     }

@@ -133,6 +133,12 @@ impl Publish {
             self.phase = Phase::Bringing { bring, ours };
             return;
         }
+        if let Some(landed) =
+            self.landed.take_if(|landed| !evidence.rules_out(base.version(), &landed.header))
+        {
+            // What is there now may have been built on ours: another version of ours would be a second effect.
+            return self.finish(Outcome::Partial(landed));
+        }
         let follows = match self.request.follows {
             Follows::Whatever => true,
             Follows::Version(version) => base.version() == Some(version),

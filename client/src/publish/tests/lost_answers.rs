@@ -88,7 +88,20 @@ fn commits_all_refused_change_nothing_and_are_tried_again() {
 
 #[test]
 fn a_version_that_fell_short_is_ruled_out_by_a_new_one_with_the_same_attempt() {
-    let (mut story, first, messages, _) = committing();
+    let (mut story, first, actions) = fallen_short();
+    // One holder of three cannot be a quorum when all have answered: the base is still the empty one.
+    let next = story.next_round(actions, |number| {
+        Some(if number == 0 { holds(0, &[&first]) } else { empty(number) })
+    });
+    let [.., Action::Prepare { draft, lanes, .. }] = next.as_slice() else { panic!("{next:?}") };
+    assert_eq!((draft.sequence_number.get(), draft.predecessor), (2, None));
+    assert_eq!(draft.attempt, first.header().attempt);
+    assert_eq!(lanes[0].tests, version_test(&first, 0));
+}
+
+/// Our version was accepted by server 0 alone; the others refused.
+fn fallen_short() -> (Story, SignedHeader, Vec<Action>) {
+    let (mut story, ours, messages, _) = committing();
     story.step(Event::Written { message: messages[&0] });
     let mut actions = Vec::new();
     for number in [1, 2] {
@@ -98,14 +111,34 @@ fn a_version_that_fell_short_is_ruled_out_by_a_new_one_with_the_same_attempt() {
             state: Some(empty(number)),
         });
     }
-    // One holder of three cannot be a quorum when all have answered: the base is still the empty one.
-    let next = story.next_round(actions, |number| {
-        Some(if number == 0 { holds(0, &[&first]) } else { empty(number) })
+    (story, ours, actions)
+}
+
+#[test]
+fn a_version_of_ours_that_may_have_been_built_on_gets_no_second_one() {
+    let (mut story, ours, actions) = fallen_short();
+    // Two others came after ours, and the one between was dropped everywhere: nobody can tell what it was built on.
+    let between = story.version(2, 8, Some(&ours));
+    let newest = story.version(3, 9, Some(&between));
+    let certificate = story.certified(&newest);
+    let ended = story.next_round(actions, |number| {
+        let mut state = holds(number, &[&newest]);
+        state.certificates.push(certificate);
+        Some(state)
     });
-    let [.., Action::Prepare { draft, lanes, .. }] = next.as_slice() else { panic!("{next:?}") };
-    assert_eq!((draft.sequence_number.get(), draft.predecessor), (2, None));
-    assert_eq!(draft.attempt, first.header().attempt);
-    assert_eq!(lanes[0].tests, version_test(&first, 0));
+    let Outcome::Partial(landed) = outcome(&ended) else { panic!("{ended:?}") };
+    assert_eq!(landed.header, ours);
+}
+
+#[test]
+fn a_sibling_that_won_rules_ours_out_and_is_built_on() {
+    let (mut story, ours, actions) = fallen_short();
+    let sibling = story.version(1, 9, None);
+    let next = story.next_round(actions, |number| {
+        Some(if number == 0 { holds(0, &[&sibling, &ours]) } else { holds(number, &[&sibling]) })
+    });
+    let [.., Action::Prepare { draft, .. }] = next.as_slice() else { panic!("{next:?}") };
+    assert_eq!(draft.predecessor, Some(sibling.version()));
 }
 
 #[test]
@@ -124,16 +157,7 @@ fn when_the_grid_falls_silent_after_a_commit_the_outcome_is_unknown_never_nothin
 
 #[test]
 fn a_certified_successor_on_our_version_makes_ours_published() {
-    let (mut story, ours, messages, _) = committing();
-    story.step(Event::Written { message: messages[&0] });
-    let mut actions = Vec::new();
-    for number in [1, 2] {
-        actions = story.step(Event::Refused {
-            message: messages[&number],
-            refusal: Refusal::PromiseLost,
-            state: Some(empty(number)),
-        });
-    }
+    let (mut story, ours, actions) = fallen_short();
     let theirs = story.version(2, 9, Some(&ours));
     let certificate = story.certified(&theirs);
     let ended = story.next_round(actions, |number| {
