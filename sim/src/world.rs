@@ -41,7 +41,7 @@ pub use client::{Client, Ended, Machine, MachineEvent, WriteMark};
 pub use envelope::{Body, Envelope, Local, Reply, Request, RequestKind};
 pub use fact::{Fact, Said};
 pub use oracle::{Acknowledged, Oracle, ReadOutcome, TaskRecord, Told, UNCOORDINATED_WRITE};
-pub use server::{Pending, Server, Stage};
+pub use server::{Handled, Pending, Server, Stage};
 
 /// Everything there is at one moment. Cheap to clone: the parts are shared until they change.
 #[derive(Debug, Clone)]
