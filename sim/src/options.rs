@@ -94,6 +94,9 @@ pub struct Network {
     pub lost: u32,
     /// Of a thousand, how many arrive twice.
     pub duplicated: u32,
+    /// Of a thousand, how many arrive though their connection broke first: whoever sent one was told that no answer
+    /// will come, and it is still on its way.
+    pub outlived: u32,
     /// Whether messages of one stream overtake each other.
     pub reorders: bool,
     /// Servers that take so many times as long, if any.
@@ -160,7 +163,7 @@ impl Options {
             liars: !faults.liars.is_empty(),
             bug: None,
         };
-        Self {
+        let mut options = Self {
             seed,
             horizon: pick(rng, &[2_000, 10_000, 30_000, 60_000]),
             callers: draw_callers(rng, single_writer),
@@ -176,7 +179,9 @@ impl Options {
             },
             faults,
             setup,
-        }
+        };
+        options.network.outlived = pick(rng, &[0, 0, 0, 10, 50]);
+        options
     }
 }
 
@@ -231,6 +236,7 @@ fn draw_network(rng: &mut impl Rng, window: u8) -> Network {
         delayed: pick(rng, &[0, 0, 10, 100]),
         lost: pick(rng, &[0, 0, 5, 30, 150]),
         duplicated: pick(rng, &[0, 0, 20]),
+        outlived: 0,
         reorders: rng.random_bool(0.3),
         slow: slow.then(|| (rng.random_range(0..window), pick(rng, &[10, 100, 1_000]))),
         partitions: sometimes(rng, &[2_000, 10_000]).map(|mean| (mean, pick(rng, &[500, 5_000]))),
@@ -286,13 +292,14 @@ impl fmt::Display for Options {
         writeln!(f, "  shapes     {:?}, lengths {:?}", self.shapes, self.lengths)?;
         writeln!(
             f,
-            "  network    {}..{} ms; instant {} ‰, delayed {} ‰, lost {} ‰, twice {} ‰{}",
+            "  network    {}..{} ms; instant {} ‰, delayed {} ‰, lost {} ‰, twice {} ‰, late {} ‰{}",
             network.latency.0,
             network.latency.1,
             network.instant,
             network.delayed,
             network.lost,
             network.duplicated,
+            network.outlived,
             if network.reorders { ", reordered" } else { "" }
         )?;
         if let Some((server, factor)) = network.slow {
@@ -344,7 +351,7 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_now_and_then_and_now_and_then_not() {
         let drawn: Vec<Options> = (0..500).map(Options::draw).collect();
-        let kinds: [fn(&Options) -> bool; 12] = [
+        let kinds: [fn(&Options) -> bool; 13] = [
             |o| o.faults.crashes.is_some(),
             |o| o.faults.replacements.is_some(),
             |o| o.faults.rot.is_some(),
@@ -355,6 +362,7 @@ mod tests {
             |o| !o.faults.liars.is_empty(),
             |o| o.network.lost > 0,
             |o| o.network.duplicated > 0,
+            |o| o.network.outlived > 0,
             |o| o.network.partitions.is_some(),
             |o| o.setup.single_writer,
         ];

@@ -10,7 +10,7 @@ use tarn_client::retrieve;
 use tarn_server::manifest::Manifest;
 
 use crate::ids::{ClientId, ServerId};
-use crate::world::{Reply, Request as Asked, Server, World};
+use crate::world::{Handled, Reply, Request as Asked, Server, Stage, World};
 
 /// A planted bug, and what it has to remember.
 pub trait Plant: Debug + Send + Sync {
@@ -64,6 +64,20 @@ pub trait Plant: Debug + Send + Sync {
     /// A request is about to be handled. False: it is dropped without a trace.
     fn serves(&mut self, _now: u64, _server: &mut Server, _request: &mut Asked) -> bool {
         true
+    }
+
+    /// A request has to wait for the slot's lock.
+    fn waits(&mut self, _server: &mut Server, _request: &Asked) {}
+
+    /// What a server does in place of what it should do at this stage of a request; none: what it should.
+    fn handles(
+        &mut self,
+        _now: u64,
+        _server: &mut Server,
+        _request: &Asked,
+        _stage: &Stage,
+    ) -> Option<Handled> {
+        None
     }
 
     /// A server is about to say this.

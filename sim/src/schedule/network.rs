@@ -41,6 +41,8 @@ struct Partition {
 pub(super) enum Fare {
     Arrives(u64),
     IsLost(u64),
+    /// Its connection breaks, and it arrives all the same, after that.
+    OutlivesItsConnection(u64, u64),
     ComesTwice(u64, u64),
 }
 
@@ -79,6 +81,10 @@ impl Links {
         }
         if losable && self.rng.random_range(0..1000) < self.network.lost {
             return Fare::IsLost(at);
+        }
+        let outlived = self.network.outlived;
+        if losable && to_server && outlived > 0 && self.rng.random_range(0..1000) < outlived {
+            return Fare::OutlivesItsConnection(at, at + self.latency(server));
         }
         if losable && self.rng.random_range(0..1000) < self.network.duplicated {
             return Fare::ComesTwice(at, at + self.latency(server));
@@ -139,6 +145,7 @@ impl Links {
         self.partition = None;
         self.network.lost = 0;
         self.network.duplicated = 0;
+        self.network.outlived = 0;
         self.network.delayed = 0;
         self.network.slow = None;
     }
@@ -160,6 +167,11 @@ impl Run {
         match self.links.fare(now, from, (server, to_server), (losable, refused)) {
             Fare::Arrives(at) => self.plan(at, Plan::Deliver(id)),
             Fare::IsLost(at) => self.plan(at, Plan::Lose(id)),
+            Fare::OutlivesItsConnection(at, late) => {
+                self.plan(now, Plan::Duplicate(id));
+                self.plan(at, Plan::Lose(id));
+                self.plan(late, Plan::Deliver(EnvelopeId { copy: 1, ..id }));
+            }
             Fare::ComesTwice(at, again) => {
                 self.plan(now, Plan::Duplicate(id));
                 self.plan(at, Plan::Deliver(id));

@@ -31,6 +31,11 @@ impl World {
         let Some(server) = self.servers.get_mut(&id).map(Arc::make_mut) else { return };
         if server.is_up() && server.is_locked() {
             self.served(id, envelope, &request, Said::Waiting);
+            self.planted(|plant, world| {
+                if let Some(server) = world.servers.get_mut(&id) {
+                    plant.waits(Arc::make_mut(server), &request);
+                }
+            });
             if let Some(server) = self.servers.get_mut(&id) {
                 Arc::make_mut(server).wait(envelope, request);
             }
@@ -57,8 +62,13 @@ impl World {
             }
         }
         loop {
+            let planted = self.planted(|plant, world| {
+                let server = world.servers.get_mut(&id).map(Arc::make_mut)?;
+                plant.handles(now, server, &request, &stage)
+            });
             let Some(server) = self.servers.get_mut(&id).map(Arc::make_mut) else { return };
-            match server.handle(now, &request, &stage) {
+            let handled = planted.flatten();
+            match handled.unwrap_or_else(|| server.handle(now, &request, &stage)) {
                 Handled::Say(reply) => return self.say(id, envelope, &request, *reply),
                 Handled::Silent => return self.served(id, envelope, &request, Said::Ended),
                 Handled::Write { mut manifest, then } => {

@@ -21,7 +21,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::made::Made;
 use crate::setup::{Setup, file};
 
-use super::Oracle;
+use super::{Oracle, World};
 
 /// A task, running or over.
 #[derive(Debug, Clone)]
@@ -125,16 +125,17 @@ impl Client {
     pub(super) fn begin(
         id: ClientId,
         task: &Task,
-        now: u64,
-        setup: &Setup,
+        world: &World,
         stores: Vec<StoreId>,
-        oracle: &Oracle,
+        plant: impl FnOnce(&mut publish::Request),
     ) -> Self {
+        let (now, setup, oracle) = (world.now(), world.setup(), world.oracle());
         let (machine, attempt) = match task {
             Task::Publish(task) => {
                 let rng = ChaCha8Rng::seed_from_u64(task.seed);
-                let request = publish_request(task, setup, oracle);
+                let mut request = publish_request(task, setup, oracle);
                 let attempt = request.attempt;
+                plant(&mut request);
                 let machine = Publish::new(request, Roster(stores), setup.patience(), rng);
                 (Machine::Publish(Box::new(machine)), Some(attempt))
             }

@@ -69,21 +69,26 @@ pub enum Stage {
 
 /// What handling a request comes to.
 #[derive(Debug)]
-pub(super) enum Handled {
+pub enum Handled {
     /// This is answered.
     Say(Box<Reply>),
     /// Nothing is answered.
     Silent,
     /// This is to be made durable first.
-    Write { manifest: Box<Manifest>, then: Stage },
+    Write {
+        /// What the slot becomes.
+        manifest: Box<Manifest>,
+        /// How the request goes on then.
+        then: Stage,
+    },
 }
 
 impl Handled {
-    fn say(reply: Reply) -> Self {
+    pub(crate) fn say(reply: Reply) -> Self {
         Self::Say(Box::new(reply))
     }
 
-    fn write(manifest: Manifest, then: Stage) -> Self {
+    pub(crate) fn write(manifest: Manifest, then: Stage) -> Self {
         Self::Write { manifest: Box::new(manifest), then }
     }
 }
@@ -376,7 +381,7 @@ impl Server {
         }
     }
 
-    fn end(&mut self, conversation: ConversationId) {
+    pub(crate) fn end(&mut self, conversation: ConversationId) {
         self.streams.remove(&conversation);
         if let Some(slot) = &mut self.slot {
             slot.end(conversation);
