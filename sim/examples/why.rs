@@ -8,8 +8,8 @@ fn main() {
     let mut o = tarn_sim::options::Options::draw(seed);
     if let Some(b) = bug { (b.tune)(&mut o); }
     println!("{o}");
-    let report = tarn_sim::schedule::Run::new(o.clone(), bug.map(|b| (b.plant)())).run();
-    let mut w = World::new(report.trace.setup.clone(), bug.map(|b| (b.plant)()));
+    let np = std::env::var("NOPLANT").is_ok(); let plant = || if np { None } else { bug.map(|b| (b.plant)()) }; let report = tarn_sim::schedule::Run::new(o.clone(), plant()).run();
+    let mut w = World::new(report.trace.setup.clone(), plant());
     let n = report.trace.events.len();
     let tail: usize = args.get(4).map_or(400, |t| t.parse().unwrap());
     for (i, t) in report.trace.events.iter().enumerate() {
