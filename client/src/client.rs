@@ -11,6 +11,7 @@ use tarn_proto::{AttemptId, Shape, StorageIndex, StoreId, Window};
 use crate::base::{HighWater, Origin};
 use crate::caps::WriteCap;
 use crate::encode::source::Source;
+use crate::encode::workers::Workers;
 use crate::grid::{Grid, Token};
 use crate::placement::{Candidate, choose_window, rendezvous_order};
 use crate::publish::publishing::{Job, Journal, Publishing};
@@ -26,6 +27,7 @@ pub struct Client {
     servers: Arc<BTreeMap<StoreId, ServerClient>>,
     candidates: Arc<Vec<Candidate>>,
     patience: Patience,
+    workers: Workers,
 }
 
 /// What a publish is to do, beyond its content.
@@ -68,6 +70,7 @@ impl Client {
             servers: Arc::new(servers.collect::<Result<_, _>>()?),
             candidates: Arc::new(candidates.collect()),
             patience: Patience::default(),
+            workers: Workers::default(),
         })
     }
 
@@ -124,6 +127,7 @@ impl Client {
             servers: Arc::clone(&self.servers),
             roster: self.roster(storage_index),
             patience: self.patience,
+            workers: self.workers,
             rng: options.rng,
             journal: options.journal,
         })
@@ -137,7 +141,8 @@ impl Client {
         rng: ChaCha8Rng,
     ) -> Result<Reading, RetrieveError> {
         let roster = self.roster(request.cap.verify_cap().storage_index());
-        retrieve(request, Arc::clone(&self.servers), roster, self.patience, rng).await
+        let (servers, patience) = (Arc::clone(&self.servers), self.patience);
+        retrieve(request, servers, roster, patience, rng, self.workers).await
     }
 
     /// Asks every server what it holds of a file, `window` being the file's if the caller knows it: see [`survey`].

@@ -15,6 +15,7 @@
 //! - [`pass`]: reads a whole [`source`] once and feeds the lanes that carry its blocks to servers
 //! - [`spool`]: what came through a pipe, kept so that it can be read more than once
 //! - [`erasure`], [`cipher`], [`pool`]: what they stand on
+//! - [`workers`]: where it all runs
 //! - [`cpu`]: whether this processor can run the coding library; ask before anything else here
 
 pub mod block;
@@ -26,6 +27,7 @@ pub mod pool;
 pub mod segment;
 pub mod source;
 pub mod spool;
+pub mod workers;
 
 pub use block::VerifiedBlock;
 pub use segment::{BlockRepairer, CodedSegment, DecodeError, SegmentDecoder, SegmentEncoder};

@@ -68,7 +68,7 @@ fn score(storage_index: StorageIndex, store: StoreId, weight: u32) -> f64 {
 /// Plans where every share of a new version goes.
 ///
 /// A share stays where it is, but that an empty server takes over a share from one that holds several, and a copy is
-/// given up by a server that holds other shares too. (A commit replaces what a server holds as a whole, so nothing
+/// given up by a server that holds other shares too, or that can have one from a server with several. (A commit replaces what a server holds as a whole, so nothing
 /// stale stays behind.) A homeless share goes to the server with the fewest shares, then in the order of `servers`.
 /// When there are fewer shares than `servers_wanted`, further servers get copies, so that a quorum can be reached.
 ///
@@ -93,6 +93,7 @@ pub fn plan(
     }
     spread(servers, &mut goal);
     drop_spare_copies(shape, &mut goal);
+    trade_copies(servers, &mut goal);
     copy_to_more_servers(shape, servers, &mut goal, servers_wanted);
     goal.retain(|_, shares| !shares.is_empty());
     goal
@@ -108,14 +109,15 @@ fn spread(servers: &[StoreId], goal: &mut Placement) {
         if goal.get(&empty).is_some_and(|shares| !shares.is_empty()) {
             continue;
         }
-        let crowded = servers.iter().copied().max_by_key(|store| goal[store].len());
-        let Some(crowded) = crowded.filter(|store| goal[store].len() > 1) else {
-            return;
-        };
-        if let Some(share) = goal.get_mut(&crowded).and_then(BTreeSet::pop_last) {
-            goal.entry(empty).or_default().insert(share);
-        }
+        let Some(share) = take_from_crowded(servers, goal) else { return };
+        goal.entry(empty).or_default().insert(share);
     }
+}
+
+/// A share of the server that holds most, if that is several.
+fn take_from_crowded(servers: &[StoreId], goal: &mut Placement) -> Option<ShareNumber> {
+    let crowded = servers.iter().copied().max_by_key(|store| goal[store].len())?;
+    goal.get_mut(&crowded).filter(|shares| shares.len() > 1)?.pop_last()
 }
 
 /// Takes every share that several servers hold from those of them that hold other shares too, but for one.
@@ -132,6 +134,20 @@ fn drop_spare_copies(shape: Shape, goal: &mut Placement) {
                 shares.remove(&share);
             }
         }
+    }
+}
+
+/// Moves a share from a server that holds several to each server that holds nothing but a copy of what one before it
+/// holds: two servers with one and the same share count once.
+fn trade_copies(servers: &[StoreId], goal: &mut Placement) {
+    let mut homed = BTreeSet::new();
+    for &store in servers {
+        let is_copy = |shares: &BTreeSet<_>| !shares.is_empty() && shares.is_subset(&homed);
+        if goal.get(&store).is_some_and(is_copy) {
+            let Some(share) = take_from_crowded(servers, goal) else { return };
+            goal.insert(store, [share].into());
+        }
+        homed.extend(goal.get(&store).into_iter().flatten().copied());
     }
 }
 
@@ -190,6 +206,21 @@ mod tests {
         assert_eq!(goal[&store(4)], shares(&[1]));
         assert_eq!(goal[&store(5)], shares(&[1]));
         assert_eq!(goal[&store(0)], shares(&[0]));
+    }
+
+    #[test]
+    fn a_lone_copy_is_traded_for_a_share_of_a_crowded_server() {
+        // Share 1 was brought to server 1 while share 3, which it had lost, went to server 0.
+        let held: Placement = [
+            (store(0), shares(&[0, 3])),
+            (store(1), shares(&[1])),
+            (store(2), shares(&[1])),
+            (store(3), shares(&[2])),
+        ]
+        .into();
+        let goal = plan(shape(2, 4), &stores(4), &held, 4);
+        assert_eq!((happiness(&goal), distinct_shares(&goal)), (4, 4), "{goal:?}");
+        assert_eq!((&goal[&store(1)], &goal[&store(2)]), (&shares(&[1]), &shares(&[3])));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use tarn_proto::state::Tests;
 use tarn_proto::{
     Certificate, ConversationId, Refusal, ShareNumber, SignedHeader, SlotState, Table,
 };
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::encode::workers::Workers;
 use crate::encode::{BlockRepairer, DecodeError, VerifiedBlock};
 use crate::fetch::NotEnoughShares;
 use crate::fetch::driver::{Clients, FetchedSegment, Fetching, Rows, SILENCE_MAX};
@@ -90,6 +90,7 @@ pub async fn bring_shares(
     clients: &Clients,
     target: &ServerClient,
     brought: Brought,
+    workers: Workers,
 ) -> Result<(), BringFailure> {
     let table = read_table(clients, &brought).await?;
     let header = brought.header.header();
@@ -107,7 +108,7 @@ pub async fn bring_shares(
     let verdict = tokio::select! {
         biased;
         verdict = hear(&mut answers, Duration::MAX) => return verdict,
-        sent = send(clients, &mut sender, &brought, &table) => sent,
+        sent = send(clients, &mut sender, &brought, &table, workers) => sent,
     };
     match verdict {
         Ok(()) | Err(Sending::Ended) => hear(&mut answers, SILENCE_MAX).await,
@@ -154,6 +155,7 @@ async fn send(
     sender: &mut ConversationSender,
     brought: &Brought,
     table: &Table,
+    workers: Workers,
 ) -> Result<(), Sending> {
     let header = &brought.header;
     let geometry = header.header().geometry;
@@ -170,7 +172,7 @@ async fn send(
         );
         while let Some(fetched) = segments.next().await? {
             let segment = fetched.segment;
-            for block in regenerate(&repairer, fetched, &wanted).await? {
+            for block in regenerate(workers, &repairer, fetched, &wanted).await? {
                 within(sender.blocks(block.share(), segment, block.into_bytes())).await?;
             }
         }
@@ -179,20 +181,17 @@ async fn send(
     within(sender.seal_bring(header.bytes().clone(), header.signature(), certificate)).await
 }
 
-/// Regenerates on a thread made for such work.
+/// Regenerates where such work is done.
 async fn regenerate(
+    workers: Workers,
     repairer: &Arc<BlockRepairer>,
     fetched: FetchedSegment,
     wanted: &Arc<[ShareNumber]>,
 ) -> Result<Vec<VerifiedBlock>, BringFailure> {
     let (repairer, wanted) = (Arc::clone(repairer), Arc::clone(wanted));
     let FetchedSegment { segment, row, blocks } = fetched;
-    let made = spawn_blocking(move || repairer.regenerate(segment, &row, &blocks, &wanted)).await;
-    match made.map_err(tokio::task::JoinError::try_into_panic) {
-        Ok(blocks) => Ok(blocks?),
-        Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        Err(Err(_cancelled)) => Err(BringFailure::Stopping),
-    }
+    let made = workers.run(move || repairer.regenerate(segment, &row, &blocks, &wanted)).await;
+    Ok(made.map_err(|_stopped| BringFailure::Stopping)??)
 }
 
 /// A message to the server, which must be taken before long.

@@ -13,6 +13,7 @@ use real::{File, RealGrid, published};
 use tarn_client::base::{Evidence, HighWater, Origin};
 use tarn_client::client::Client;
 use tarn_client::encode::source::Source;
+use tarn_client::encode::workers::Workers;
 use tarn_client::publish::outcome::Published;
 use tarn_client::regenerate::{BringFailure, Brought, bring_shares};
 use tarn_client::retrieve::reading::{Reading, RetrieveError, RetrieveFailure, RetrieveRequest};
@@ -284,7 +285,7 @@ async fn shares_are_brought_once_and_then_held_already() {
             shares,
             sources: sources.clone(),
         };
-        bring_shares(client.servers(), target, brought)
+        bring_shares(client.servers(), target, brought, Workers::default())
     };
     assert_eq!(bring(1, shares.clone()).await, Ok(()));
     assert_eq!(bring(2, shares.clone()).await, Ok(()));
@@ -317,7 +318,8 @@ async fn a_server_that_has_gone_on_refuses_what_is_brought() {
         sources: first.placement.clone(),
     };
     let target = client.server(ahead).unwrap();
-    let refused = bring_shares(client.servers(), target, brought).await.unwrap_err();
+    let refused =
+        bring_shares(client.servers(), target, brought, Workers::default()).await.unwrap_err();
     let BringFailure::Refused { refusal: Refusal::Stale, state: Some(state) } = refused else {
         panic!("{refused:?}")
     };

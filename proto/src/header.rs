@@ -1,6 +1,7 @@
 //! The signed header of a version. The bytes that are signed are the bytes that are stored and sent; parsing them
 //! checks every limit before anything is allocated on a header's word.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -184,10 +185,9 @@ pub fn version_id(header: &[u8]) -> VersionId {
 
 /// A header with a good signature by the file's own key. It can only be made by signing or by verifying, and is
 /// cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SignedHeader(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     header: Header,
     bytes: Bytes,
@@ -273,6 +273,14 @@ impl PartialEq for SignedHeader {
 }
 
 impl Eq for SignedHeader {}
+
+/// The place and the id say all that the bytes do, and can be read.
+impl fmt::Debug for SignedHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = hex::encode(&self.0.version.as_bytes()[..8]);
+        write!(f, "SignedHeader(#{} {id})", self.0.header.sequence_number.get())
+    }
+}
 
 const NO_PREDECESSOR: [u8; 32] = [0; 32];
 

@@ -20,6 +20,9 @@ pub struct ServerConfig {
     pub read_only: bool,
     /// Bytes of the disk that writes must leave free.
     pub reserved_bytes: u64,
+    /// Work that costs less than hashing so many bytes is done by the threads that serve connections, as handing it
+    /// over costs more than holding others up; what costs more is done elsewhere.
+    pub hash_in_place_max: usize,
     /// How much one client, and all together, may ask for.
     pub limits: Limits,
 }
@@ -58,6 +61,7 @@ impl Default for ServerConfig {
             token: None,
             read_only: false,
             reserved_bytes: 64 << 20,
+            hash_in_place_max: 256 << 10,
             limits: Limits::default(),
         }
     }

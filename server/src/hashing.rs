@@ -1,8 +1,5 @@
 //! Where hashing runs: small runs in place, large ones off the threads that serve connections.
 
-/// Work that costs as much as hashing so many bytes is done in place; with more, handing it over costs less than
-/// holding others up.
-const IN_PLACE_COST_MAX: usize = 256 << 10;
 /// What beginning and ending one hash costs, in bytes hashed.
 const HASH_COST: usize = 64;
 
@@ -21,31 +18,45 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    const fn is_small(self) -> bool {
-        let cost = self.bytes.saturating_add(self.hashes.saturating_mul(HASH_COST));
-        cost < IN_PLACE_COST_MAX
+    const fn cost(self) -> usize {
+        self.bytes.saturating_add(self.hashes.saturating_mul(HASH_COST))
     }
 }
 
 /// Runs work that hashes.
-pub(crate) async fn hashed<T: Send + 'static>(
-    load: Load,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Interrupted> {
-    if load.is_small() {
-        return Ok(work());
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hashing {
+    /// What costs less is done in place.
+    pub(crate) in_place_max: usize,
+}
+
+impl Hashing {
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        load: Load,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Interrupted> {
+        if load.cost() < self.in_place_max {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|_| Interrupted)
     }
-    tokio::task::spawn_blocking(work).await.map_err(|_| Interrupted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn many_short_hashes_are_as_much_work_as_one_long_one() {
-        assert!(Load { bytes: 64 << 10, hashes: 1 }.is_small());
-        assert!(!Load { bytes: 256 << 10, hashes: 1 }.is_small());
-        assert!(!Load { bytes: 4096, hashes: 4096 }.is_small());
+    #[tokio::test]
+    async fn many_short_hashes_are_as_much_work_as_one_long_one() {
+        let hashing = Hashing { in_place_max: 256 << 10 };
+        let here = std::thread::current().id();
+        for (bytes, hashes, in_place) in
+            [(64 << 10, 1, true), (256 << 10, 1, false), (4096, 4096, false)]
+        {
+            let load = Load { bytes, hashes };
+            let there = hashing.run(load, || std::thread::current().id()).await.unwrap();
+            assert_eq!(there == here, in_place, "{load:?}");
+        }
     }
 }

@@ -122,6 +122,7 @@ where
         });
     let mut serving = pin!(serving);
     let served = tokio::select! {
+        biased;
         served = &mut serving => served,
         () = drained(&server) => {
             cut.cancel();

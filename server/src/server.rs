@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Ledger;
 use crate::clock::{Clock, millis};
 use crate::config::ServerConfig;
+use crate::hashing::Hashing;
 use crate::slots::{Slots, refusal_of};
 use crate::store::Store;
 
@@ -35,6 +36,11 @@ impl<S: Store> Server<S> {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// Where this server hashes.
+    pub(crate) const fn hashing(&self) -> Hashing {
+        Hashing { in_place_max: self.config.hash_in_place_max }
     }
 
     /// Whether this token is admitted.

@@ -1,7 +1,9 @@
 //! The content of versions: what a writer encodes, what a server checks, what a reader compares. Blocks are made up
 //! from the attempt, the segment and the share; they are hashed, tabled and signed as real ones are.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tarn_client::publish::action::Draft;
@@ -23,6 +25,22 @@ pub struct Made {
     pub table: Table,
     /// The word that it was Published: signed in advance, told only when it is so.
     pub certificate: Certificate,
+    /// What was asked for already: signing and hashing are most of the work of a world.
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    writes: BTreeMap<BTreeSet<ShareNumber>, VerifiedWrite>,
+}
+
+/// So many versions are kept in case the same is made again, as searches and replays do all the time.
+const KEPT: usize = 256;
+/// Longer ones are not kept, in bytes.
+const KEPT_LENGTH: u64 = 4096;
+
+thread_local! {
+    static MADE: RefCell<BTreeMap<Bytes, Made>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 impl Made {
@@ -30,18 +48,30 @@ impl Made {
     pub fn encode(draft: &Draft) -> Self {
         // The header's content but for what only the blocks tell, so that the blocks' table can be made from it.
         let unknown = draft.complete([0; 32], [0; 16]);
+        if unknown.geometry.length() > KEPT_LENGTH {
+            return Self::make(draft, &unknown);
+        }
+        MADE.with_borrow_mut(|kept| {
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            let made = kept.entry(unknown.encode());
+            made.or_insert_with(|| Self::make(draft, &unknown)).clone()
+        })
+    }
+
+    fn make(draft: &Draft, unknown: &Header) -> Self {
         let shares: Vec<ShareNumber> = ShareNumber::all(unknown.shape.n()).collect();
         let rows = (0..unknown.geometry.segments()).map(|segment| {
-            let hash = |share: &ShareNumber| {
-                block_hash(segment, *share, &block(&unknown, segment, *share))
-            };
+            let hash =
+                |share: &ShareNumber| block_hash(segment, *share, &block(unknown, segment, *share));
             Row::new(&[0; 32], &shares.iter().map(hash).collect::<Vec<_>>())
         });
         let table = Table::from_rows(unknown.shape.n(), rows);
         let header = SignedHeader::sign(key(), draft.complete(table.root(), [0; 16]));
         let certificate =
             Certificate::sign(key(), header.header().sequence_number, header.version());
-        Self { header, table, certificate }
+        Self { header, table, certificate, known: Arc::default() }
     }
 
     /// The version.
@@ -83,6 +113,19 @@ impl Made {
 
     /// These shares, checked as a server checks them.
     pub fn write(&self, shares: &BTreeSet<ShareNumber>) -> VerifiedWrite {
+        if self.header.header().geometry.length() > KEPT_LENGTH {
+            return self.check(shares);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let write = known.writes.get(shares).cloned();
+        write.unwrap_or_else(|| {
+            let write = self.check(shares);
+            known.writes.insert(shares.clone(), write.clone());
+            write
+        })
+    }
+
+    fn check(&self, shares: &BTreeSet<ShareNumber>) -> VerifiedWrite {
         let header = self.header.header();
         let listed: Vec<ShareNumber> = shares.iter().copied().collect();
         let (mut rows, mut columns) = (TableDigest::default(), Columns::new(&listed));

@@ -2,6 +2,7 @@
 //! registry. A check looks at one moment, and at what the world's oracle remembers; it changes nothing.
 
 mod held;
+mod numbers;
 mod p01;
 mod p02;
 mod p03;
@@ -21,6 +22,7 @@ mod p15;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 use std::fmt;
 
@@ -29,6 +31,7 @@ use tarn_proto::VersionId;
 use crate::ids::ClientId;
 use crate::world::{Client, Fact, Server, TaskRecord, World};
 
+pub use numbers::NUMBERS;
 pub use p01::P01;
 pub use p02::P02;
 pub use p03::P03;
@@ -44,6 +47,7 @@ pub use p12::P12;
 pub use p13::P13;
 pub use p14::P14;
 pub use p15::P15;
+pub use tickets::TICKETS;
 
 /// A promise, and how it is held against a world.
 #[derive(Debug)]
@@ -89,8 +93,10 @@ impl fmt::Display for Broken {
 }
 
 /// Every promise.
-pub static ALL: &[&Promise] =
-    &[&P01, &P02, &P03, &P04, &P05, &P06, &P07, &P08, &P09, &P10, &P11, &P12, &P13, &P14, &P15];
+pub static ALL: &[&Promise] = &[
+    &P01, &P02, &P03, &P04, &P05, &TICKETS, &P06, &P07, &P08, &P09, &NUMBERS, &P10, &P11, &P12,
+    &P13, &P14, &P15,
+];
 
 /// What was begun before everything healed has not ended long after.
 pub fn endless(world: &World) -> Broken {

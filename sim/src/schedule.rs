@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::event::{Event, Timed};
+use crate::event::{Event, Lie, Timed};
 use crate::ids::{ClientId, EnvelopeId, ServerId};
 use crate::options::{Options, Stream};
 use crate::plant::Plant;
@@ -65,6 +65,7 @@ enum Plan {
     Progress(ClientId, ServerId),
     Begin(u8),
     Fault(Fault),
+    Lie(ServerId, Lie),
     Restart(ServerId),
     Relent(ServerId),
     EndPartition,
@@ -171,6 +172,7 @@ impl Run {
             Plan::Progress(client, server) => self.happen(at, Event::Progressed { client, server }),
             Plan::Begin(caller) => self.begin(at, caller),
             Plan::Fault(fault) => self.strike(at, fault),
+            Plan::Lie(server, lie) => self.lie(at, server, lie),
             Plan::Restart(server) => self.happen(at, Event::ServerRestarted { server }),
             Plan::Relent(server) => self.relent(at, server),
             Plan::EndPartition => {

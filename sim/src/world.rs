@@ -28,6 +28,7 @@ mod tamper;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tarn_client::time::Millis;
 use tarn_proto::VersionId;
 
 use crate::event::{Event, Fate, Manner, Task, Timed};
@@ -182,6 +183,12 @@ impl World {
         &self.facts
     }
 
+    /// The time by the clock of a task's machine.
+    pub fn elapsed(&self, client: ClientId) -> Millis {
+        let began = self.clients.get(&client).map_or(self.now, |client| client.began);
+        client::since(began, self.now)
+    }
+
     /// The planted bug's own state.
     pub fn plant(&self) -> Option<&dyn Plant> {
         self.plant.as_deref()
@@ -230,7 +237,13 @@ impl World {
         }
         let stores = self.servers.values().filter(|server| !server.is_destroyed());
         let roster = stores.map(|server| server.id().store()).collect();
-        let client = Client::begin(id, task, self.now, &self.setup, roster, &self.oracle);
+        let mut plant = self.plant.take();
+        let client = Client::begin(id, task, self, roster, |request| {
+            if let Some(plant) = &mut plant {
+                plant.begins(self, id, request);
+            }
+        });
+        self.plant = plant;
         self.clients.insert(id, Arc::new(client));
         Arc::make_mut(&mut self.oracle).task_began(id, task);
         self.send_local(id, None, Local::Started);

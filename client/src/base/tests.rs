@@ -173,6 +173,20 @@ fn a_newer_fragment_is_passed_over_only_when_it_cannot_have_been_published() {
 }
 
 #[test]
+fn a_fragment_on_a_quorum_of_servers_is_passed_over_once_nobody_is_silent() {
+    // Two servers are a quorum by their number, and hold too few shares to be one of this version.
+    let mut file = File::on(3, 3);
+    file.shape = Shape::new(3, 2, 3).unwrap();
+    let v1 = file.version(1, 1, None);
+    let v2 = file.version(2, 2, Some(&v1));
+    let two = [holds(0, &[&v2, &v1]), holds(1, &[&v2, &v1])];
+    assert!(matches!(file.choose(&two), Choice::Undecided(Undecided::InDoubt { .. })));
+    let [zero, one] = two;
+    let all = file.choose(&[zero, one, holds(2, &[&v1])]);
+    assert_eq!(base_of(&all), Some(v1.version()));
+}
+
+#[test]
 fn a_recoverable_version_in_doubt_is_the_base_but_not_certain() {
     let file = File::on(5, 2);
     let v1 = file.version(1, 1, None);

@@ -14,12 +14,11 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use futures::{Stream, TryStreamExt, stream};
-use tarn_proto::Table;
-use tokio::task::spawn_blocking;
-
 use super::segment::{CodedSegment, SegmentBuffer, SegmentEncoder};
 use super::source::{Source, SourceReader};
+use super::workers::Workers;
+use futures::{Stream, TryStreamExt, stream};
+use tarn_proto::Table;
 
 mod lane;
 
@@ -37,6 +36,8 @@ pub struct Pass {
     pub encoder: Arc<SegmentEncoder>,
     /// Whether it was read before.
     pub reading: Reading,
+    /// Where it is read and encoded.
+    pub workers: Workers,
 }
 
 /// Which reading of a source it is.
@@ -119,15 +120,16 @@ impl Pass {
         &self,
     ) -> Result<impl Stream<Item = Result<CodedSegment, PassError>>, PassError> {
         let (source, encoder) = (self.source.clone(), Arc::clone(&self.encoder));
-        let reader = blocking(move || SegmentReader::open(&source, encoder)).await?;
-        let buffers = stream::try_unfold(reader, |mut reader| {
-            blocking(move || Ok(reader.read_next()?.map(|buffer| (buffer, reader))))
+        let workers = self.workers;
+        let reader = blocking(workers, move || SegmentReader::open(&source, encoder)).await?;
+        let buffers = stream::try_unfold(reader, move |mut reader| {
+            blocking(workers, move || Ok(reader.read_next()?.map(|buffer| (buffer, reader))))
         });
         let encoder = Arc::clone(&self.encoder);
         Ok(buffers
             .map_ok(move |buffer| {
                 let encoder = Arc::clone(&encoder);
-                blocking(move || Ok(encoder.encode_buffer(buffer)))
+                blocking(workers, move || Ok(encoder.encode_buffer(buffer)))
             })
             .try_buffered(self.side_by_side()))
     }
@@ -136,8 +138,8 @@ impl Pass {
     fn side_by_side(&self) -> usize {
         let geometry = self.encoder.geometry();
         let segment = usize::from(geometry.n()) * geometry.block_length(0);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        (IN_THE_MAKING_MAX / segment.max(1)).clamp(1, cores + 1)
+        let at_once = self.workers.side_by_side() + 1;
+        (IN_THE_MAKING_MAX / segment.max(1)).clamp(1, at_once)
     }
 }
 
@@ -201,18 +203,13 @@ const fn read_failed(source: io::Error) -> PassError {
     PassError::Read { source }
 }
 
-/// Runs work that blocks or computes, started at once, on a thread made for it.
+/// Runs work that blocks or computes, started at once.
 fn blocking<T: Send + 'static>(
+    workers: Workers,
     work: impl FnOnce() -> Result<T, PassError> + Send + 'static,
 ) -> impl Future<Output = Result<T, PassError>> + Send {
-    let job = spawn_blocking(work);
-    async {
-        match job.await.map_err(tokio::task::JoinError::try_into_panic) {
-            Ok(result) => result,
-            Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            Err(Err(_cancelled)) => Err(PassError::Stopping),
-        }
-    }
+    let job = workers.run(work);
+    async { job.await.unwrap_or(Err(PassError::Stopping)) }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::outcome::Report;
 use super::publishing::{Job, Journal, Status};
 use crate::caps::{ReadCap, WriteCap};
 use crate::encode::source::Source;
+use crate::encode::workers::Workers;
 use crate::quorum::Placement;
 use crate::regenerate::{BringFailure, Brought, bring_shares};
 use crate::servermap::Failure;
@@ -43,6 +44,7 @@ struct Context {
     source: Source,
     servers: Arc<BTreeMap<StoreId, ServerClient>>,
     journal: Arc<dyn Journal>,
+    workers: Workers,
     attempt: tarn_proto::AttemptId,
     events: mpsc::UnboundedSender<Event>,
     acknowledged: AtomicU64,
@@ -94,6 +96,7 @@ impl Driver {
             source: job.source,
             servers: job.servers,
             journal: job.journal,
+            workers: job.workers,
             attempt,
             events,
             acknowledged: AtomicU64::new(0),
@@ -274,8 +277,7 @@ impl Context {
 
     async fn journal(self: Arc<Self>, header: SignedHeader, placement: Placement) {
         let context = Arc::clone(&self);
-        let recorded =
-            tokio::task::spawn_blocking(move || context.journal.record(&header, &placement)).await;
+        let recorded = self.workers.run(move || context.journal.record(&header, &placement)).await;
         self.tell(match recorded {
             Ok(Ok(())) => Event::Journaled,
             Ok(Err(error)) => Event::JournalFailed { cause: error.to_string() },
@@ -285,7 +287,7 @@ impl Context {
 
     async fn bring(&self, message: MessageId, server: StoreId, brought: Brought) {
         let outcome = match self.server(server) {
-            Ok(target) => bring_shares(&self.servers, target, brought).await,
+            Ok(target) => bring_shares(&self.servers, target, brought, self.workers).await,
             Err(failure) => Err(BringFailure::Failed(failure)),
         };
         self.tell(match outcome {

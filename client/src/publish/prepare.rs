@@ -10,7 +10,7 @@ use super::event::SourceFailure;
 use super::lane::{Lane, LaneState, tests};
 use super::outcome::{During, Outcome};
 use super::{Kind, Outstanding, Phase, Publish};
-use crate::base::{Evidence, Origin};
+use crate::base::{Choice, Evidence, Origin, choose};
 use crate::placement::plan;
 use crate::quorum::{Placement, is_quorum};
 use crate::servermap::Failure;
@@ -83,7 +83,7 @@ impl Publish {
         let (inside, beyond): (Vec<StoreId>, Vec<StoreId>) = usable
             .into_iter()
             .partition(|store| draft.terms().windows().any(|w| w.contains(*store)));
-        let mut goal = plan(draft.shape, &inside, &held, draft.window.quorum(draft.shape));
+        let mut goal = self.deciding_plan(draft, &inside, &held);
         for stray in beyond {
             let kept = held.get(&stray).into_iter().flatten();
             let kept: BTreeSet<_> = kept.filter(|s| s.get() < draft.shape.n()).copied().collect();
@@ -92,6 +92,23 @@ impl Publish {
             }
         }
         goal
+    }
+
+    /// The plan that writes as few servers as lead to the base again when only they are asked: the window may have
+    /// more servers than the version has shares, and one without any says what no other can.
+    fn deciding_plan(&self, draft: &Draft, inside: &[StoreId], held: &Placement) -> Placement {
+        let quorum = draft.window.quorum(draft.shape);
+        let plan_for = |wanted| plan(draft.shape, inside, held, wanted);
+        let decides = |goal: &Placement| {
+            let mut answers = self.servermap.answers.clone();
+            answers.retain(|store, _| goal.contains_key(store));
+            match choose(&answers, &self.request.origin) {
+                Choice::Chosen { base, .. } => base.version() == self.base.version(),
+                Choice::Undecided(_) => false,
+            }
+        };
+        let mut plans = (quorum..=inside.len().max(quorum)).map(plan_for);
+        plans.find(decides).unwrap_or_else(|| plan_for(quorum))
     }
 
     /// Opens a conversation with each server of the goal. All are outstanding before any is sent.

@@ -15,6 +15,7 @@ use super::outcome::Report;
 use super::{Progress, Request, Roster};
 use crate::caps::WriteCap;
 use crate::encode::source::Source;
+use crate::encode::workers::Workers;
 use crate::quorum::Placement;
 use crate::servermap::Patience;
 use crate::transport::ServerClient;
@@ -37,6 +38,8 @@ pub struct Job {
     pub rng: ChaCha8Rng,
     /// Where the decision is made durable before the first commit.
     pub journal: Arc<dyn Journal>,
+    /// Where the source is read and encoded, and the journal written.
+    pub workers: Workers,
 }
 
 /// Makes a decision durable on this side before it is carried out.

@@ -28,6 +28,7 @@ use super::reading::RetrieveRequest;
 use super::{Request, Retrieve};
 use crate::caps::ReadCap;
 use crate::encode::SegmentDecoder;
+use crate::encode::workers::Workers;
 use crate::fetch::driver::{
     Clients, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, propagate_panic, read_run,
 };
@@ -60,6 +61,7 @@ pub(super) struct Driver {
     cap: ReadCap,
     storage_index: StorageIndex,
     clients: Clients,
+    workers: Workers,
     began: Instant,
     /// Unbounded, yet never longer than what the machine asked for, which is bounded.
     messages: UnboundedSender<Message>,
@@ -84,6 +86,7 @@ impl Driver {
         roster: Roster,
         patience: Patience,
         rng: ChaCha8Rng,
+        workers: Workers,
         outlet: Outlet,
     ) -> Self {
         let RetrieveRequest { cap, origin, version, range, strict, allow_rollback, high_water } =
@@ -103,6 +106,7 @@ impl Driver {
             storage_index: cap.verify_cap().storage_index(),
             cap,
             clients,
+            workers,
             began: Instant::now(),
             messages,
             inbox,
@@ -199,9 +203,10 @@ impl Driver {
             } => {
                 let (client, clients) = (self.client(server), Arc::clone(&self.clients));
                 let brought = Brought { header, certificate, conversation, shares, sources };
+                let workers = self.workers;
                 self.spawn(
                     async move {
-                        match bring_shares(&clients, &client?, brought).await {
+                        match bring_shares(&clients, &client?, brought, workers).await {
                             Ok(()) => Ok(Event::Brought { message }),
                             Err(BringFailure::Refused { refusal, .. }) => {
                                 Ok(Event::Refused { message, refusal })
@@ -291,6 +296,7 @@ impl Driver {
             geometry,
             range: found.range.clone(),
             jobs: queue,
+            workers: self.workers,
         };
         if let Some(outlet) = self.outlet.take() {
             self.jobs = Some(jobs);

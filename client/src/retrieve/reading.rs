@@ -13,6 +13,7 @@ use super::driver::{Driver, Outlet};
 use super::outcome::{Found, Outcome, Report};
 use crate::base::{HighWater, Origin};
 use crate::caps::ReadCap;
+use crate::encode::workers::Workers;
 use crate::fetch::driver::Clients;
 use crate::publish::Roster;
 use crate::servermap::Patience;
@@ -50,11 +51,12 @@ pub async fn retrieve(
     roster: Roster,
     patience: Patience,
     rng: ChaCha8Rng,
+    workers: Workers,
 ) -> Result<Reading, RetrieveError> {
     let (found, announced) = oneshot::channel();
     let (plaintext, segments) = mpsc::channel(1);
-    let run =
-        Driver::new(request, clients, roster, patience, rng, Outlet { found, plaintext }).run();
+    let outlet = Outlet { found, plaintext };
+    let run = Driver::new(request, clients, roster, patience, rng, workers, outlet).run();
     let mut driver = DriverTask(tokio::spawn(run));
     match announced.await {
         Ok(found) => Ok(Reading { found, segments, driver: Some(driver) }),

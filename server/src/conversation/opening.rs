@@ -188,7 +188,7 @@ async fn begin<S: Store>(
             ticket: admitted.ticket,
             served,
         },
-        staging: Staging::new(Arc::clone(&server.store), admitted.plan),
+        staging: Staging::new(Arc::clone(&server.store), server.hashing(), admitted.plan),
     };
     conversation.talk.judge_tests(stream).await?;
     Ok(conversation)

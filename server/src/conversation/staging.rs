@@ -9,7 +9,7 @@ use tarn_proto::hash::Digest32;
 use tarn_proto::{Geometry, Header, ShareNumber, VersionId};
 
 use super::spool::Spool;
-use crate::hashing::{Interrupted, Load, hashed};
+use crate::hashing::{Hashing, Interrupted, Load};
 use crate::manifest::Content;
 use crate::slot::{
     Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
@@ -94,6 +94,7 @@ impl Plan {
 /// Blocks and rows of one conversation.
 pub(super) struct Staging<S: Store> {
     store: Arc<S>,
+    hashing: Hashing,
     plan: Plan,
     columns: Columns,
     table: TableDigest,
@@ -102,10 +103,11 @@ pub(super) struct Staging<S: Store> {
 }
 
 impl<S: Store> Staging<S> {
-    pub(super) fn new(store: Arc<S>, plan: Plan) -> Self {
+    pub(super) fn new(store: Arc<S>, hashing: Hashing, plan: Plan) -> Self {
         let spools = plan.shares.iter().map(|&share| (share, Spool::new()));
         Self {
             store,
+            hashing,
             columns: Columns::new(&plan.shares),
             table: TableDigest::default(),
             share_spools: spools.collect(),
@@ -144,7 +146,7 @@ impl<S: Store> Staging<S> {
         let (bytes, block_size) = (data.clone(), self.plan.geometry.block_size());
         let hashes = data.len().div_ceil(block_size as usize);
         self.columns.expect(share, first_segment, hashes)?;
-        let run = hashed(Load { bytes: data.len(), hashes }, move || {
+        let run = self.hashing.run(Load { bytes: data.len(), hashes }, move || {
             HashedBlocks::hash(share, first_segment, block_size, &bytes)
         });
         self.columns.append(run.await?)?;
@@ -163,7 +165,7 @@ impl<S: Store> Staging<S> {
         self.table.expect(first_segment, hashes)?;
         let (bytes, n) = (data.clone(), self.plan.geometry.n());
         let shares = self.plan.shares.clone();
-        let run = hashed(Load { bytes: data.len(), hashes }, move || {
+        let run = self.hashing.run(Load { bytes: data.len(), hashes }, move || {
             HashedRows::hash(n, &shares, first_segment, &bytes)
         });
         self.table.append(run.await??)?;

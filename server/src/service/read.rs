@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::stream::{AnswerStream, Gone};
 use crate::admission::Ticket;
-use crate::hashing::{Interrupted, Load, hashed};
+use crate::hashing::{Hashing, Interrupted, Load};
 use crate::manifest::{Content, StoredGeneration};
 use crate::parse::{self, unavailable};
 use crate::server::Server;
@@ -115,6 +115,7 @@ async fn answer<S: Store, R: Reading>(
         let reader = Reader {
             handle: server.slots.get(range.storage_index),
             store: Arc::clone(&server.store),
+            hashing: server.hashing(),
             version: range.version,
         };
         loop {
@@ -145,6 +146,7 @@ async fn answer<S: Store, R: Reading>(
 pub(super) struct Reader<S: Store> {
     handle: SlotHandle<S>,
     store: Arc<S>,
+    hashing: Hashing,
     version: VersionId,
 }
 
@@ -162,7 +164,7 @@ impl<S: Store> Reader<S> {
         let length = header.header().geometry.table_length();
         let bytes = self.read(Damage::Table, &generation.table, 0, length).await?;
         let hashes = 2 * header.header().geometry.segments() as usize;
-        let checked = hashed(Load { bytes: length, hashes }, move || {
+        let checked = self.hashing.run(Load { bytes: length, hashes }, move || {
             let header = header.header();
             Table::verify(&header.geometry, &header.table_root, bytes)
         });

@@ -57,6 +57,11 @@ impl MemoryStore {
         self.disk().fail_next(operation);
     }
 
+    /// What was told to fail and has not failed yet will not.
+    pub fn mend(&self) {
+        self.disk().mend();
+    }
+
     /// Until the answer is dropped, no change of a manifest becomes durable: they all wait.
     pub fn hold_changes(&self) -> Hold {
         self.disk().hold();

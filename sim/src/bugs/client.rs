@@ -1,6 +1,194 @@
 //! Bugs of writers and readers.
 
-use super::Bug;
+mod answers;
+mod asking;
+mod base;
+mod decide;
+mod identity;
+mod lens;
+mod reentry;
+
+use super::{Bug, Found};
+use crate::options::Options;
+
+const fn anything(_: &mut Options) {}
 
 /// Every one.
-pub(super) static BUGS: &[Bug] = &[];
+pub(super) static BUGS: &[Bug] = &[
+    Bug {
+        name: "inline-reentry",
+        hazard: Some("H1"),
+        sentence: "a send that fails at once re-enters the loop in the midst of its own pass, which sends the rest twice",
+        plant: || Box::new(reentry::InlineReentry::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "no-ticket",
+        hazard: Some("H4"),
+        sentence: "a publish follows whatever is there, whatever version its caller named",
+        plant: || Box::new(asking::NoTicket),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "own-version-unknown",
+        hazard: None,
+        sentence: "after a lost answer a writer takes its own version for somebody else's",
+        plant: || Box::new(lens::Lens::new(identity::OwnIsForeign)),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "answer-within-pass",
+        hazard: None,
+        sentence: "an answer is handled before the pass that asked for it has sent the rest",
+        plant: || Box::new(answers::AnswerWithinPass::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "placed-on-sealed",
+        hazard: None,
+        sentence: "a share counts as placed when it is sealed, not when it is written",
+        plant: || Box::new(answers::PlacedOnSealed),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "older-is-conflict",
+        hazard: None,
+        sentence: "a server that turns out to hold something older than the base is reported as a conflict",
+        plant: || Box::new(answers::OlderIsConflict::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "late-answers-dropped",
+        hazard: None,
+        sentence: "an answer that comes after the machine's patience is thrown away",
+        plant: || Box::new(answers::LateAnswersDropped::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "map-alone",
+        hazard: None,
+        sentence: "the base is chosen from the map, and not again from what the servers say that promised",
+        plant: || Box::new(base::MapAlone::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "newest-wins",
+        hazard: None,
+        sentence: "the base is the version with the highest sequence number, possibly Published or not",
+        plant: || Box::new(base::NewestWins),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "certificates-ignored",
+        hazard: None,
+        sentence: "a certificate that a version was Published counts for nothing",
+        plant: || Box::new(base::CertificatesIgnored),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "no-write-back",
+        hazard: None,
+        sentence: "a reader returns a version in doubt as confirmed, and brings it nowhere",
+        plant: || Box::new(asking::NoWriteBack),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "prepared-again",
+        hazard: None,
+        sentence: "a server that fell out before the decision is prepared again after it, and committed",
+        plant: || Box::new(decide::PreparedAgain::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "header-again",
+        hazard: None,
+        sentence: "a round that fell short is repeated with the same signed header, not with a new version",
+        plant: || Box::new(lens::Lens::new(identity::HeaderAgain::default())),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "late-sealed-committed",
+        hazard: None,
+        sentence: "a lane that is let go at the decision seals after it, and is committed",
+        plant: || Box::new(decide::LateSealedCommitted::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "settled-by-version",
+        hazard: None,
+        sentence: "a lost answer is settled by whether the version is there, whoever brought it",
+        plant: || Box::new(identity::SettledByVersion::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "finish-unchecked",
+        hazard: None,
+        sentence: "Published is told of any quorum that accepts, whatever those servers held when they sealed",
+        plant: || Box::new(base::FinishUnchecked::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "no-ancestors",
+        hazard: None,
+        sentence: "what a version was built on speaks against it like any other that may have been Published",
+        plant: || Box::new(lens::Lens::new(base::NoAncestors)),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "floor-believed",
+        hazard: None,
+        sentence: "a floor is believed whoever signed it",
+        plant: || Box::new(base::FloorBelieved),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "no-empty-base",
+        hazard: None,
+        sentence: "a file without a version is never begun",
+        plant: || Box::new(base::NoEmptyBase),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "window-of-grid",
+        hazard: None,
+        sentence: "the window is taken from the grid as it is now, not from the file's headers",
+        plant: || Box::new(lens::Lens::new(base::WindowOfGrid::default())),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "new-attempt",
+        hazard: None,
+        sentence: "a submission that is tried again gets a new attempt id",
+        plant: || Box::new(identity::NewAttempt),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+    Bug {
+        name: "timeout-is-failure",
+        hazard: None,
+        sentence: "a commit whose answer does not come counts as refused",
+        plant: || Box::new(answers::TimeoutIsFailure::default()),
+        tune: anything,
+        found: Found::BySeed(0),
+    },
+];

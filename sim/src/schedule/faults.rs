@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 
-use crate::event::{Event, Fate, Manner};
+use crate::event::{Event, Fate, Lie, Manner};
 use crate::ids::{ClientId, ServerId};
 use crate::promises::Broken;
 use crate::world::Server;
@@ -42,6 +42,16 @@ impl Run {
         for fault in Fault::ALL {
             self.plan_next(0, fault);
         }
+        for (server, lie) in self.options.faults.liars.clone() {
+            let at = self.faults.random_range(0..self.options.horizon);
+            self.plan(at, Plan::Lie(ServerId(server), lie));
+        }
+    }
+
+    /// A server begins to lie. It knows the newest version there is by then.
+    pub(super) fn lie(&mut self, at: u64, server: ServerId, lie: Lie) -> Result<(), Broken> {
+        let manner = Manner::Lying(lie);
+        self.inject(at, "lying server", Event::Turned { server, manner }, !self.healed)
     }
 
     fn mean(&self, fault: Fault) -> Option<u64> {

@@ -75,12 +75,15 @@ impl World {
         if !self.plant.as_ref().is_some_and(|plant| plant.reenters()) {
             return None;
         }
-        let (message, server) = match action {
+        let down = |server: StoreId| {
+            self.servers.get(&ServerId::of(server)).is_none_or(|server| !server.is_up())
+        };
+        match action {
             Action::Query { message, server, .. } | Action::Commit { message, server, .. } => {
-                (*message, *server)
+                down(*server).then_some(*message)
             }
             Action::Prepare { lanes, .. } => {
-                lanes.first().map(|lane| (lane.message, lane.server))?
+                lanes.iter().find(|lane| down(lane.server)).map(|lane| lane.message)
             }
             Action::Retest { .. }
             | Action::Extend { .. }
@@ -89,10 +92,8 @@ impl World {
             | Action::Bring { .. }
             | Action::Finalize { .. }
             | Action::WaitUntil { .. }
-            | Action::Finish(_) => return None,
-        };
-        let down = self.servers.get(&ServerId::of(server)).is_none_or(|server| !server.is_up());
-        down.then_some(message)
+            | Action::Finish(_) => None,
+        }
     }
 
     fn step_read(&mut self, id: ClientId, event: ReadEvent) {

@@ -21,7 +21,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::made::Made;
 use crate::setup::{Setup, file};
 
-use super::Oracle;
+use super::{Oracle, World};
 
 /// A task, running or over.
 #[derive(Debug, Clone)]
@@ -125,16 +125,17 @@ impl Client {
     pub(super) fn begin(
         id: ClientId,
         task: &Task,
-        now: u64,
-        setup: &Setup,
+        world: &World,
         stores: Vec<StoreId>,
-        oracle: &Oracle,
+        plant: impl FnOnce(&mut publish::Request),
     ) -> Self {
+        let (now, setup, oracle) = (world.now(), world.setup(), world.oracle());
         let (machine, attempt) = match task {
             Task::Publish(task) => {
                 let rng = ChaCha8Rng::seed_from_u64(task.seed);
-                let request = publish_request(task, setup, oracle);
+                let mut request = publish_request(task, setup, oracle);
                 let attempt = request.attempt;
+                plant(&mut request);
                 let machine = Publish::new(request, Roster(stores), setup.patience(), rng);
                 (Machine::Publish(Box::new(machine)), Some(attempt))
             }
@@ -164,6 +165,11 @@ impl Client {
     /// Its name.
     pub const fn id(&self) -> ClientId {
         self.id
+    }
+
+    /// When it began, in the world's time.
+    pub const fn began(&self) -> u64 {
+        self.began
     }
 
     /// The machine.
@@ -199,6 +205,11 @@ impl Client {
     /// Whether its caller has lost interest.
     pub const fn is_cancelled(&self) -> bool {
         self.cancelled
+    }
+
+    /// The machine's message that this number on the network stands for.
+    pub fn message(&self, number: u32) -> Option<MessageId> {
+        self.messages.get(&number).copied()
     }
 
     /// Write messages sent and not answered.

@@ -159,6 +159,11 @@ impl Server {
         self.streams.iter().copied()
     }
 
+    /// Whether this stream has ended: what still arrives of it changes nothing.
+    pub fn has_ended(&self, stream: ConversationId) -> bool {
+        self.gone.contains(&stream)
+    }
+
     /// Whether the process runs.
     pub const fn is_up(&self) -> bool {
         self.slot.is_some()

@@ -18,7 +18,7 @@ fn pass(source: Source, length: u64, reading: Reading) -> Pass {
     let cap = WriteCap::from_secret(Zeroizing::new([7; 32])).read_cap();
     let attempt = AttemptId::new([1; 16]);
     let encoder = SegmentEncoder::new(&cap, geometry, attempt, SequenceNumber::FIRST);
-    Pass { source, encoder: Arc::new(encoder), reading }
+    Pass { source, encoder: Arc::new(encoder), reading, workers: Workers::default() }
 }
 
 fn plaintext(length: usize) -> Vec<u8> {

@@ -62,7 +62,12 @@ impl Encoding {
             draft.attempt,
             draft.sequence_number,
         ));
-        let pass = Pass { source: context.source.clone(), encoder, reading: Reading::First };
+        let pass = Pass {
+            source: context.source.clone(),
+            encoder,
+            reading: Reading::First,
+            workers: context.workers,
+        };
         let report = |blocked: Blocked| {
             let waited = Millis(millis(blocked.since.elapsed()));
             let message = MessageId(u32::try_from(blocked.lane.0).unwrap_or(u32::MAX));

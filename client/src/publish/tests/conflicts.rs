@@ -72,6 +72,31 @@ fn a_base_that_is_not_the_newest_is_stale_at_once() {
 }
 
 #[test]
+fn a_server_without_a_share_is_sealed_too_where_its_word_is_needed() {
+    // A 2-of-2 file on three servers. One of them took a newer version whose writer died: the server that holds nothing
+    // is the only one that can say that it was not Published.
+    let shape = Shape::new(2, 2, 2).unwrap();
+    let mut story = Story::of(3, |request| request.shape = Some(shape));
+    let of_two = |story: &Story, seqnum, attempt, on: Option<&SignedHeader>| {
+        let mut header = story.version(seqnum, attempt, on).header().clone();
+        header.shape = shape;
+        header.geometry = tarn_proto::Geometry::choose(shape, 100).unwrap();
+        SignedHeader::sign(&story.key, header)
+    };
+    let v1 = of_two(&story, 1, 1, None);
+    let fragment = of_two(&story, 2, 2, Some(&v1));
+    let state = |number| match number {
+        0 => holds(0, &[&fragment, &v1]),
+        1 => holds(1, &[&v1]),
+        _ => empty(number),
+    };
+    let prepared = lanes(&story.mapped(|number| Some(state(number))));
+    assert_eq!(prepared.len(), 3);
+    let (_, decided) = story.all_sealed(&prepared, state);
+    assert!(matches!(decided.as_slice(), [.., Action::Journal { .. }]), "{decided:?}");
+}
+
+#[test]
 fn a_base_that_changed_between_map_and_promise_is_not_committed_on() {
     // The map says v1 everywhere. By the time the servers promise, two of three hold another's version.
     let mut story = Story::on(3);

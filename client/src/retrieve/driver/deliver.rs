@@ -1,4 +1,4 @@
-//! From complete segments to the caller: decodes a few at once, on threads made for such work, and hands them over in
+//! From complete segments to the caller: decodes a few at once, where such work is done, and hands them over in
 //! order, cut to the range asked for.
 
 use std::ops::Range;
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tarn_proto::{Geometry, Row};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::Message;
+use crate::encode::workers::Workers;
 use crate::encode::{DecodeError, SegmentDecoder, VerifiedBlock};
 use crate::retrieve::event::Event;
 
@@ -28,6 +28,7 @@ pub(super) struct Delivery {
     pub(super) geometry: Geometry,
     pub(super) range: Range<u64>,
     pub(super) jobs: UnboundedReceiver<Job>,
+    pub(super) workers: Workers,
 }
 
 impl Delivery {
@@ -37,23 +38,16 @@ impl Delivery {
         plaintext: mpsc::Sender<Bytes>,
         messages: UnboundedSender<Message>,
     ) {
-        let Self { decoder, geometry, range, jobs } = self;
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let Self { decoder, geometry, range, jobs, workers } = self;
         let decoded = UnboundedReceiverStream::new(jobs).map(move |job| {
             let decoder = Arc::clone(&decoder);
-            let decoding = spawn_blocking(move || {
+            let decoding = workers.run(move || {
                 let plaintext = decoder.decode(job.segment, &job.row, &job.blocks)?;
                 Ok::<_, DecodeError>((job.segment, Bytes::from(plaintext)))
             });
-            async move {
-                match decoding.await.map_err(tokio::task::JoinError::try_into_panic) {
-                    Ok(decoded) => Some(decoded),
-                    Err(Ok(panic)) => std::panic::resume_unwind(panic),
-                    Err(Err(_cancelled)) => None,
-                }
-            }
+            async move { decoding.await.ok() }
         });
-        let mut decoded = std::pin::pin!(decoded.buffered(at_once));
+        let mut decoded = std::pin::pin!(decoded.buffered(workers.side_by_side()));
         while let Some(Some(outcome)) = decoded.next().await {
             let event = match outcome {
                 Ok((segment, bytes)) => {

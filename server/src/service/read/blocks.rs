@@ -7,7 +7,7 @@ use tonic::Status;
 use wire::read_blocks_answer::Answer;
 
 use super::{AnswerStream, Halt, MESSAGE_BYTES, Range, Reader, Reading};
-use crate::hashing::{Load, hashed};
+use crate::hashing::Load;
 use crate::manifest::StoredGeneration;
 use crate::parse::malformed;
 use crate::slot::Damage;
@@ -76,8 +76,9 @@ impl Reading for Blocks {
             let data = reader.read(part, &stored.content, offset, length).await?;
             let (table, share, bytes) = (table.clone(), self.share, data.clone());
             let load = Load { bytes: length, hashes: (end - first) as usize };
-            let checked =
-                hashed(load, move || are_blocks_of(&table, &geometry, share, first..end, &bytes));
+            let checked = reader
+                .hashing
+                .run(load, move || are_blocks_of(&table, &geometry, share, first..end, &bytes));
             if !checked.await? {
                 return Err(reader.damaged(part, &stored.content).await);
             }

@@ -7,7 +7,7 @@ use wire::read_rows_answer::Answer;
 
 use super::super::proofs::ProofTree;
 use super::{AnswerStream, Halt, MESSAGE_BYTES, Range, Reader, Reading};
-use crate::hashing::{Load, hashed};
+use crate::hashing::Load;
 use crate::manifest::StoredGeneration;
 use crate::store::Store;
 
@@ -60,7 +60,7 @@ impl Reading for Rows {
             let table = table.clone();
             let hashes = 2 * geometry.segments() as usize;
             let load = Load { bytes: geometry.table_length(), hashes };
-            Some(hashed(load, move || ProofTree::new(table.leaves())).await?)
+            Some(reader.hashing.run(load, move || ProofTree::new(table.leaves())).await?)
         } else {
             None
         };

@@ -221,6 +221,10 @@ impl Disk {
         self.failures.push(operation);
     }
 
+    pub(super) fn mend(&mut self) {
+        self.failures.clear();
+    }
+
     pub(super) fn may_fail(
         &mut self,
         operation: Operation,

@@ -1,0 +1,133 @@
+use super::*;
+use crate::world::World;
+
+mod plants;
+
+use plants::{DropsPrevious, ForgetsSealed, MapAlone, NoFence};
+
+fn scope(name: &str) -> Scope {
+    named().into_iter().find(|named| named.name == name).expect("a named scope").scope
+}
+
+/// The promise that the trace breaks when it is played again, on its own.
+fn replayed(trace: &Trace, plant: Box<dyn Plant>) -> Option<&'static str> {
+    let mut world = World::new(trace.setup.clone(), Some(plant));
+    for event in &trace.events {
+        assert!(world.apply(event), "{event:?} cannot happen");
+        if let Err(broken) = crate::promises::check(&world) {
+            return Some(broken.promise.id);
+        }
+    }
+    None
+}
+
+#[test]
+fn an_older_sibling_is_brought_where_a_younger_was_sealed() {
+    let scope = scope("siblings");
+    let planted = explore_planted(&scope, &ForgetsSealed);
+    let (_, broken) = planted.violation.expect("both siblings are at a quorum");
+    assert_eq!(broken.promise.id, "P5");
+}
+
+#[test]
+fn a_reader_and_a_writer_are_told_of_two_siblings() {
+    let scope = Scope { one_line: false, rounds: 2, order: Order::Depth, ..scope("siblings") };
+    let planted = explore_planted(&scope, &ForgetsSealed);
+    let (trace, broken) = planted.violation.expect("one read it, the other published it");
+    assert!(["P5", "P15"].contains(&broken.promise.id), "{broken}");
+    assert_eq!(replayed(&trace, Box::new(ForgetsSealed)), Some(broken.promise.id));
+}
+
+#[test]
+fn a_commit_drops_the_version_before() {
+    let shape = (3, 3, 3);
+    let mut scope = scope("race");
+    scope.opening = script::opening(&scope.setup, &[publish(1, shape)]);
+    scope.tasks = vec![Planned { task: publish(2, shape), begins: Begins::AtOnce }];
+    let found = explore(&scope);
+    assert!(found.complete && found.violation.is_none());
+    let planted = explore_planted(&scope, &DropsPrevious);
+    let (trace, broken) = planted.violation.expect("a Published version is lost");
+    assert_eq!(broken.promise.id, "P3");
+    assert_eq!(replayed(&trace, Box::new(DropsPrevious)), Some("P3"));
+}
+
+#[test]
+fn the_same_scope_twice_is_the_same_search() {
+    let scope = Scope { limit: 500, ..scope("race") };
+    let counts = |found: &Exploration| (found.states, found.transitions, found.told.clone());
+    assert_eq!(counts(&explore(&scope)), counts(&explore(&scope)));
+}
+
+#[test]
+fn the_nearest_and_the_farthest_first_see_the_same_states() {
+    let breadth = scope("resume");
+    let depth = Scope { order: Order::Depth, ..breadth.clone() };
+    let (breadth, depth) = (explore(&breadth), explore(&depth));
+    assert!(breadth.complete && depth.complete);
+    assert_eq!((breadth.states, breadth.transitions), (depth.states, depth.transitions));
+}
+
+#[test]
+fn a_killed_writer_s_submission_is_published_once() {
+    let found = explore(&scope("resume"));
+    assert!(found.complete);
+    assert!(found.violation.is_none(), "{:?}", found.violation);
+    assert!(found.told["published"] > 0 && found.told["published before"] > 0);
+}
+
+#[test]
+fn a_state_is_reached_by_a_trace() {
+    let found = reach(&scope("resume"), "published before");
+    let trace = found.reached.expect("a second try finds what the first one made");
+    let mut world = World::new(trace.setup.clone(), None);
+    assert!(trace.events.iter().all(|event| world.apply(event)));
+    let told = world.oracle().tasks().map(|(_, record)| record.told.name());
+    assert!(told.into_iter().any(|told| told == "published before"));
+}
+
+#[test]
+#[ignore = "by hand"]
+fn probe() {
+    let wanted = std::env::var("SCOPE").unwrap_or_default();
+    let limit = std::env::var("LIMIT").ok().and_then(|l| l.parse().ok()).unwrap_or(20_000);
+    for Named { name, scope, .. } in named() {
+        if !wanted.is_empty() && !wanted.split(',').any(|w| w == name) {
+            continue;
+        }
+        let order = if std::env::var("DEPTH").is_ok() { Order::Depth } else { scope.order };
+        let scope = Scope { limit, order, ..scope };
+        #[expect(clippy::disallowed_methods, reason = "a probe")]
+        let start = std::time::Instant::now();
+        let found = match std::env::var("PLANT").as_deref() {
+            Ok("fence") => explore_planted(&scope, &NoFence::default()),
+            Ok("map") => explore_planted(&scope, &MapAlone::default()),
+            Ok("sealed") => explore_planted(&scope, &ForgetsSealed),
+            Ok("previous") => explore_planted(&scope, &DropsPrevious),
+            _ => match std::env::var("TOLD") {
+                Ok(told) => reach(&scope, &told),
+                Err(_) => explore(&scope),
+            },
+        };
+        println!(
+            "{name}: {} states {} transitions complete {} deepest {} {:?} {:?}",
+            found.states,
+            found.transitions,
+            found.complete,
+            found.deepest,
+            found.told,
+            start.elapsed()
+        );
+        if let Some(trace) = &found.reached {
+            for event in &trace.events {
+                println!("  {}", serde_json::to_string(event).unwrap());
+            }
+        }
+        if let Some((trace, broken)) = &found.violation {
+            println!("{broken}");
+            for event in &trace.events {
+                println!("  {}", serde_json::to_string(event).unwrap());
+            }
+        }
+    }
+}
