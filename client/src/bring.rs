@@ -1,6 +1,8 @@
 //! Bringing a version to a quorum: which shares of a version that is signed already should go to which servers, and
 //! whether it is enough. A part of the publish and retrieve machines; needs no secret; sends nothing itself.
 
+use std::collections::BTreeSet;
+
 use tarn_proto::{Certificate, SignedHeader, StoreId};
 
 use crate::base::Seen;
@@ -74,7 +76,15 @@ impl Bring {
 
     /// What to bring to whom and was not sent yet. Marks it as sent.
     pub fn send(&mut self) -> Placement {
-        let sending = std::mem::take(&mut self.wanted);
+        self.send_but(&BTreeSet::new())
+    }
+
+    /// As [`Bring::send`], but for these servers: theirs stays to be sent.
+    pub fn send_but(&mut self, busy: &BTreeSet<StoreId>) -> Placement {
+        let wanted = std::mem::take(&mut self.wanted);
+        let (waiting, sending): (Placement, Placement) =
+            wanted.into_iter().partition(|(store, _)| busy.contains(store));
+        self.wanted = waiting;
         self.sent.extend(sending.clone());
         sending
     }

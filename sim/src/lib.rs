@@ -2,6 +2,7 @@
 //! seed, and holds them to tarn's promises. Nothing here is used by the other crates.
 
 pub mod bugs;
+pub mod coverage;
 pub mod durability;
 pub mod event;
 pub mod explore;

@@ -163,6 +163,9 @@ impl Retrieve {
     }
 
     pub(super) fn maintain_bringing(&mut self) {
+        // What an earlier round brings a server may be on its way still; its answer says nothing of this version.
+        let brought = self.outstanding.values().filter(|sent| sent.kind == Kind::Bring);
+        let busy = brought.map(|sent| sent.server).collect();
         let Phase::Bringing { bring, refused } = &mut self.phase else {
             return;
         };
@@ -170,7 +173,7 @@ impl Retrieve {
         if bring.is_quorum() {
             return self.open(&header, true);
         }
-        let sending = bring.send();
+        let sending = bring.send_but(&busy);
         if sending.is_empty() && bring.is_idle() {
             // Whoever refused saw something else than the map did: it may be worth another look.
             if *refused && self.rounds < ROUNDS_MAX {

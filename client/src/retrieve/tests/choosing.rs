@@ -88,6 +88,35 @@ fn a_server_that_refuses_is_looked_at_again() {
 }
 
 #[test]
+fn a_server_that_is_still_brought_something_is_not_brought_more() {
+    let mut story = Story::on(5);
+    let (v1, v2) = in_doubt(&story);
+    let actions = story.mapped(|number| match number {
+        3 => Some(holds(3, &[&v1])),
+        _ => torn(&v1, &v2)(number),
+    });
+    let brought = brings(&actions);
+    let [(first, 2), (late, 3)] = brought[..] else { panic!("{brought:?}") };
+    // Server 3 is slow, and those that have rows die: there is another round, in which 2 is silent.
+    let mut actions = story.step(Event::Brought { message: first });
+    while actions.iter().any(|action| matches!(action, Action::ReadRows { .. })) {
+        actions = story.step(Event::Failed { message: rows(&actions), failure: dead() });
+    }
+    story.wait();
+    assert!(!story.queries.is_empty(), "it maps again");
+    let actions = story.answer_queries(|number| match number {
+        2 => None,
+        3 => Some(holds(3, &[&v1])),
+        _ => torn(&v1, &v2)(number),
+    });
+    assert_eq!(brings(&actions), [], "the first is not answered yet");
+    let actions = story.step(Event::Brought { message: late });
+    let [(again, 3)] = brings(&actions)[..] else { panic!("{actions:?}") };
+    let read = story.step(Event::Brought { message: again });
+    assert!(announced(&mut story, &read).confirmed);
+}
+
+#[test]
 fn a_strict_reader_gets_nothing_unconfirmed() {
     let mut story = Story::of(5, |request| request.strict = true);
     let (v1, v2) = in_doubt(&story);

@@ -32,7 +32,7 @@ pub(super) const REFUSED_BUT_WRITTEN: Bug = Bug {
     hazard: None,
     sentence: "a commit on a server that has become full or read-only is refused after it was written",
     plant: || Box::new(RefusedButWritten),
-    tune: super::crowd,
+    tune: |_| (),
     found: Found::BySeed(0),
 };
 
