@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Stop after so many minutes, if the seeds have not run out.
     #[arg(long)]
     minutes: Option<u64>,
+    /// Run each seed twice: the two traces must be the same, byte for byte.
+    #[arg(long)]
+    twice: bool,
     /// Go on after a seed that broke a promise.
     #[arg(long)]
     keep_going: bool,
@@ -90,6 +93,11 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
                 return;
             }
             let report = schedule::run(seed);
+            if arguments.twice && bytes(&report) != bytes(&schedule::run(seed)) {
+                println!("seed {seed}: the second run is not the first");
+                lock(&totals).broken.push(seed);
+                stop.store(true, Ordering::Relaxed);
+            }
             let mut totals = lock(&totals);
             totals.add(&report);
             if let Some(broken) = &report.broken {
@@ -123,6 +131,12 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
     }
     println!("broken by {:?}", totals.broken);
     Ok(Verdict::Broken)
+}
+
+fn bytes(report: &Report) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    report.trace.write(&mut bytes).expect("memory takes everything");
+    bytes
 }
 
 fn lock(totals: &Mutex<Totals>) -> MutexGuard<'_, Totals> {
