@@ -170,7 +170,14 @@ impl Retrieve {
         if bring.is_quorum() {
             return self.open(&header, true);
         }
-        let sending = bring.send();
+        let mut sending = bring.send();
+        // What an earlier round still has on its way somewhere may be the same: nothing is sent after it.
+        for sent in self.outstanding.values().filter(|sent| sent.kind == Kind::Bring) {
+            if sending.remove(&sent.server).is_some() {
+                bring.failed(sent.server);
+                *refused = true;
+            }
+        }
         if sending.is_empty() && bring.is_idle() {
             // Whoever refused saw something else than the map did: it may be worth another look.
             if *refused && self.rounds < ROUNDS_MAX {

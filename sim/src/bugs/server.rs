@@ -41,7 +41,7 @@ pub(super) static BUGS: &[Bug] = &[
 ];
 
 /// A world in which writers and readers meet all the time, and promises lapse under them.
-fn crowd(options: &mut Options) {
+pub(super) fn crowd(options: &mut Options) {
     let Options { setup, network, disk, faults, .. } = options;
     (setup.servers, setup.window) = if setup.window < 5 { (3, 3) } else { (5, 5) };
     (setup.single_writer, setup.liars) = (false, false);
@@ -64,12 +64,8 @@ fn crowd(options: &mut Options) {
         partitions: Some((2_000, 500)),
     };
     disk.failed = 0;
-    *faults = Faults {
-        clocks: Some(300),
-        kills: Some(500),
-        crashes: Some(3_000),
-        ..Faults::default()
-    };
+    *faults =
+        Faults { clocks: Some(300), kills: Some(500), crashes: Some(3_000), ..Faults::default() };
 }
 
 /// What was sealed where, to be committed by other rules than the slot's.

@@ -13,6 +13,7 @@ mod list;
 mod mutants;
 mod play;
 mod run;
+mod scenario;
 mod sweep;
 
 /// Runs tarn's own machines under every fault, and holds them to its promises.
@@ -46,6 +47,11 @@ enum Command {
     Mutants(mutants::Arguments),
     /// Placement and durability of a whole grid over years.
     Grid(grid::Arguments),
+    /// Tell a hazard of the design, H1 to H5, with its mistake planted and without.
+    Scenario {
+        /// Which.
+        name: String,
+    },
     /// List promises and planted bugs.
     List,
 }
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
         }
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Grid(arguments) => grid::grid(&arguments),
+        Command::Scenario { name } => scenario::scenario(&name),
         Command::List => {
             list::list();
             Ok(Verdict::Clean)
