@@ -7,6 +7,9 @@ use crate::options::{Disk, Faults, Habit, Network, Options};
 use crate::promises::Broken;
 use crate::schedule::{Report, Run};
 
+/// Narrows what a seed draws.
+type Stage = fn(&mut Options);
+
 /// A hazard, and how it is shown.
 #[derive(Debug)]
 pub struct Scenario {
@@ -19,7 +22,7 @@ pub struct Scenario {
     /// The planted bug that is the hazard.
     pub bug: &'static str,
     /// A small world in which it shows, if the bug's own is too large to be looked at.
-    stage: Option<(u64, fn(&mut Options))>,
+    stage: Option<(u64, Stage)>,
 }
 
 /// One run of a scenario, played to its end though promises are broken on the way.

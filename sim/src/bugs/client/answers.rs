@@ -195,12 +195,12 @@ impl Plant for TimeoutIsFailure {
     }
 
     fn hears(&mut self, _: &World, client: ClientId, _: &mut Publish, event: Event) -> Vec<Event> {
-        match event {
-            Event::Failed { message, .. } if self.commits.contains(&(client, message)) => {
-                vec![Event::Refused { message, refusal: Refusal::PromiseLost, state: None }]
-            }
-            other => vec![other],
+        if let Event::Failed { message, .. } = event
+            && self.commits.contains(&(client, message))
+        {
+            return vec![Event::Refused { message, refusal: Refusal::PromiseLost, state: None }];
         }
+        vec![event]
     }
 
     fn does(&mut self, _: &World, client: ClientId, actions: Vec<Action>) -> Vec<Action> {
