@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::{ConversationId, SignedHeader, StoreId, VersionId};
+use tarn_proto::{ConversationId, SequenceNumber, SignedHeader, StoreId, VersionId};
 
 use crate::base::Base;
 use crate::bring::Bring;
@@ -78,6 +78,8 @@ pub struct Publish {
     /// What this round builds on.
     base: Base,
     draft: Option<Draft>,
+    /// The last sequence number under which commits were sent: a signed header gets one round.
+    spent: Option<SequenceNumber>,
     /// Complete once the first pass of the draft has ended.
     header: Option<SignedHeader>,
     /// One conversation with each server that takes part in this round.
@@ -164,6 +166,7 @@ impl Publish {
             servermap: ServerMap::default(),
             base: Base::Empty,
             draft: None,
+            spent: None,
             header: None,
             lanes: BTreeMap::new(),
             outstanding: BTreeMap::new(),

@@ -14,6 +14,7 @@ pub mod options;
 pub mod plant;
 pub mod promises;
 pub mod render;
+pub mod scenario;
 pub mod schedule;
 pub mod setup;
 pub mod shell;

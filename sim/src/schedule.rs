@@ -84,6 +84,8 @@ pub struct Run {
     disk: ChaCha8Rng,
     faults: ChaCha8Rng,
     healed: bool,
+    /// Promises broken so far, where a run goes on after one.
+    goes_on: Option<Vec<Broken>>,
     /// A client that dies at this message.
     kill_at: Option<(ClientId, u32)>,
     told: BTreeMap<&'static str, u64>,
@@ -104,6 +106,7 @@ impl Run {
             disk: Stream::Disk.of(seed),
             faults: Stream::Faults.of(seed),
             healed: false,
+            goes_on: None,
             kill_at: None,
             told: BTreeMap::new(),
             injected: BTreeMap::new(),
@@ -121,6 +124,10 @@ impl Run {
     /// Runs to its end, or until a promise is broken.
     pub fn run(mut self) -> Report {
         let broken = self.run_until_broken();
+        self.into_report(broken)
+    }
+
+    fn into_report(self, broken: Option<Broken>) -> Report {
         let title = match &broken {
             Some(broken) => format!("seed {}: {broken}", self.options.seed),
             None => format!("seed {}", self.options.seed),
@@ -132,6 +139,19 @@ impl Run {
             simulated: self.world.now(),
             trace: Trace { title, setup: self.options.setup, events: self.events },
         }
+    }
+
+    /// Runs to its end though promises are broken on the way; says which were, each once. For stories: what a mistake
+    /// leads to is often some way after the first promise that it breaks.
+    pub fn run_on(mut self) -> (Report, Vec<Broken>) {
+        self.goes_on = Some(Vec::new());
+        let end = self.run_until_broken();
+        let mut broken = self.goes_on.take().unwrap_or_default();
+        let is_new =
+            |last: &Broken| !broken.iter().any(|known| known.promise.id == last.promise.id);
+        broken.extend(end.filter(is_new));
+        let report = self.into_report(broken.first().cloned());
+        (report, broken)
     }
 
     fn run_until_broken(&mut self) -> Option<Broken> {
@@ -193,9 +213,18 @@ impl Run {
             self.events.pop();
             return Ok(());
         }
-        promises::check(&self.world)?;
+        self.check()?;
         self.follow();
         self.kill_at_message()
+    }
+
+    fn check(&mut self) -> Result<(), Broken> {
+        let Err(broken) = promises::check(&self.world) else { return Ok(()) };
+        let Some(before) = &mut self.goes_on else { return Err(broken) };
+        if !before.iter().any(|known| known.promise.id == broken.promise.id) {
+            before.push(broken);
+        }
+        Ok(())
     }
 
     /// The writer dies right after it has sent the message that was drawn.

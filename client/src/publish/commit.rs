@@ -35,6 +35,7 @@ impl Publish {
         let Some(header) = self.header.clone() else {
             return;
         };
+        self.spent = Some(header.header().sequence_number);
         self.phase = Phase::Committing { since: self.now, quorum_after: None };
         let sealed: Vec<StoreId> = self
             .lanes

@@ -54,8 +54,12 @@ impl Publish {
             (None, Origin::CapHolder) => return Err("the file has no window".to_owned()),
         };
         let geometry = Geometry::choose(shape, self.request.length).map_err(|e| e.to_string())?;
+        // Where nobody tells of our last version, the next one must not come out as the same.
+        let after_ours = self.spent.map_or(Some(SequenceNumber::FIRST), SequenceNumber::next);
         let sequence_number = evidence
             .next_sequence_number()
+            .zip(after_ours)
+            .map(|(after_all, after_ours)| after_all.max(after_ours))
             .ok_or("the file has used up all its sequence numbers: publish it under a new name")?;
         Ok(Draft {
             storage_index: self.request.storage_index,

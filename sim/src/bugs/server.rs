@@ -41,7 +41,7 @@ pub(super) static BUGS: &[Bug] = &[
 ];
 
 /// A world in which writers and readers meet all the time, and promises lapse under them.
-fn crowd(options: &mut Options) {
+pub(super) fn crowd(options: &mut Options) {
     let Options { setup, network, disk, faults, .. } = options;
     (setup.servers, setup.window) = if setup.window < 5 { (3, 3) } else { (5, 5) };
     (setup.single_writer, setup.liars) = (false, false);

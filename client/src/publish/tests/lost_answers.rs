@@ -87,6 +87,20 @@ fn commits_all_refused_change_nothing_and_are_tried_again() {
 }
 
 #[test]
+fn a_header_whose_commits_were_all_refused_is_never_committed_again() {
+    let (mut story, first, messages, _) = committing();
+    let mut actions = Vec::new();
+    for &message in messages.values() {
+        let refusal = Refusal::PromiseLost;
+        actions = story.step(Event::Refused { message, refusal, state: None });
+    }
+    let next = story.next_round(actions, |number| Some(empty(number)));
+    let [.., Action::Prepare { draft, .. }] = next.as_slice() else { panic!("{next:?}") };
+    assert!(!draft.is_of(first.header()), "the same header would get a second round");
+    assert_eq!(draft.sequence_number.get(), 2);
+}
+
+#[test]
 fn a_version_that_fell_short_is_ruled_out_by_a_new_one_with_the_same_attempt() {
     let (mut story, first, actions) = fallen_short();
     // One holder of three cannot be a quorum when all have answered: the base is still the empty one.

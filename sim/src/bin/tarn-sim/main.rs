@@ -14,6 +14,7 @@ mod list;
 mod mutants;
 mod play;
 mod run;
+mod scenario;
 mod shell;
 mod sweep;
 
@@ -52,6 +53,11 @@ enum Command {
     Mutants(mutants::Arguments),
     /// Placement and durability of a whole grid over years.
     Grid(grid::Arguments),
+    /// Tell a hazard of the design, H1 to H5, with its mistake planted and without.
+    Scenario {
+        /// Which.
+        name: String,
+    },
     /// List promises and planted bugs.
     List,
 }
@@ -68,6 +74,7 @@ fn main() -> ExitCode {
         Command::Shell(arguments) => shell::shell(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Grid(arguments) => grid::grid(&arguments),
+        Command::Scenario { name } => scenario::scenario(&name),
         Command::List => {
             list::list();
             Ok(Verdict::Clean)

@@ -118,7 +118,7 @@ impl Plant for OlderIsConflict {
     }
 }
 
-/// An answer that comes after the machine's patience is thrown away.
+/// An answer that is late by the machine's patience is thrown away.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LateAnswersDropped {
     sent: BTreeMap<(ClientId, MessageId), u64>,
@@ -154,7 +154,7 @@ impl Plant for LateAnswersDropped {
             | Event::CancelRequested => None,
         };
         let sent = answer.and_then(|message| self.sent.get(&(client, message)));
-        let late = sent.is_some_and(|sent| world.now() > sent + world.setup().patience_limit);
+        let late = sent.is_some_and(|sent| world.now() > sent + world.setup().patience_floor);
         if late { Vec::new() } else { vec![event] }
     }
 
@@ -195,12 +195,12 @@ impl Plant for TimeoutIsFailure {
     }
 
     fn hears(&mut self, _: &World, client: ClientId, _: &mut Publish, event: Event) -> Vec<Event> {
-        match event {
-            Event::Failed { message, .. } if self.commits.contains(&(client, message)) => {
-                vec![Event::Refused { message, refusal: Refusal::PromiseLost, state: None }]
-            }
-            other => vec![other],
+        if let Event::Failed { message, .. } = event
+            && self.commits.contains(&(client, message))
+        {
+            return vec![Event::Refused { message, refusal: Refusal::PromiseLost, state: None }];
         }
+        vec![event]
     }
 
     fn does(&mut self, _: &World, client: ClientId, actions: Vec<Action>) -> Vec<Action> {
