@@ -9,8 +9,8 @@ use std::fmt;
 use tarn_proto::Refusal;
 
 use crate::event::Event;
-use crate::trace::Trace;
 use crate::ids::EnvelopeId;
+use crate::trace::Trace;
 use crate::world::{Body, Fact, Local, Machine, RequestKind, Said, World};
 
 /// Counts over runs.

@@ -19,6 +19,8 @@
 //!   cut to 128 bits: in a search of 10^8 states, two different ones are taken for one with a probability below 10^-22.
 
 pub mod identity;
+mod line;
+mod make;
 mod moves;
 mod scopes;
 pub mod script;

@@ -1,6 +1,7 @@
 //! Runs as people see them: [`text`] for a terminal, [`html`] for a browser. Both are drawn from a trace by playing it
 //! again; nothing here prints, and nothing is decided.
 
+mod headline;
 mod names;
 mod story;
 mod teller;

@@ -64,12 +64,8 @@ fn crowd(options: &mut Options) {
         partitions: Some((2_000, 500)),
     };
     disk.failed = 0;
-    *faults = Faults {
-        clocks: Some(300),
-        kills: Some(500),
-        crashes: Some(3_000),
-        ..Faults::default()
-    };
+    *faults =
+        Faults { clocks: Some(300), kills: Some(500), crashes: Some(3_000), ..Faults::default() };
 }
 
 /// What was sealed where, to be committed by other rules than the slot's.

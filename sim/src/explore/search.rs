@@ -211,7 +211,7 @@ pub(super) fn act(
         watch(world, &timed);
         crate::promises::check(world)?;
         if scope.one_line {
-            super::moves::hold_one_line(world)?;
+            super::line::hold_one_line(world)?;
         }
     }
     Ok(happened)

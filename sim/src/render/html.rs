@@ -3,6 +3,7 @@
 
 mod chart;
 mod layout;
+mod messages;
 
 use std::fmt::Write;
 
@@ -12,8 +13,9 @@ use crate::trace::{Ending, Player, Trace};
 use super::story::{Kind, Sort, Story};
 use super::view::ClientView;
 use super::words;
-use chart::{class, client_colour};
+use chart::client_colour;
 use layout::{Layout, ROW, is_split, waited};
+use messages::class;
 
 /// Plays the trace and draws the page.
 pub fn render(trace: &Trace, plant: Option<Box<dyn Plant>>, ending: Ending) -> String {
@@ -144,7 +146,7 @@ fn legend(page: &mut String) {
     page.push_str("<div class=\"panel legend\">\n<h2>Messages; untick to hide</h2>\n<ul>\n");
     for kind in kinds {
         let class = class(kind);
-        let name = if kind == Kind::Dead { "no answer comes" } else { class };
+        let name = if kind == Kind::Dead { "no answer" } else { class };
         let _ = writeln!(
             page,
             "<li><label><input type=\"checkbox\" checked=\"checked\" data-kind=\"{class}\"/>\

@@ -75,6 +75,8 @@ pub(super) struct Message {
     pub(super) kind: Kind,
     /// What it says.
     pub(super) says: String,
+    /// The same in two words, and in one.
+    pub(super) brief: [String; 2],
     pub(super) is_answer: bool,
     /// The event that sent it.
     pub(super) sent: usize,

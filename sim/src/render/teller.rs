@@ -10,6 +10,7 @@ use crate::ids::{ClientId, EnvelopeId, Leg, ServerId};
 use crate::trace::Step;
 use crate::world::{Body, Envelope, Fact, Reply, Request, RequestKind, Said, World};
 
+use super::headline::Headline;
 use super::names::Names;
 use super::story::{Caller, Kind, Message, MessageEnd, Moment, Place, Sort};
 use super::view::{self, ClientView, Known, ServerView};
@@ -27,15 +28,6 @@ pub(super) struct Teller {
     requested: BTreeSet<(ClientId, u32)>,
     servers: BTreeMap<ServerId, ServerView>,
     versions: usize,
-}
-
-/// An event by itself, before what came of it.
-struct Headline {
-    sort: Sort,
-    what: String,
-    envelope: Option<EnvelopeId>,
-    place: Place,
-    detail: String,
 }
 
 impl Teller {
@@ -82,110 +74,44 @@ impl Teller {
     }
 
     fn headline(&mut self, step: &Step) -> Headline {
-        let fault = |what: &str, place, detail: String| Headline {
-            sort: Sort::Fault,
-            what: what.to_owned(),
-            envelope: None,
-            place,
-            detail,
-        };
-        let (client_at, server_at) = (Place::Client, Place::Server);
         match &step.timed.event {
-            Event::Began { client, task } => {
-                let asked = words::task(task, &mut self.names);
-                if step.applied {
-                    self.callers.push(Caller {
-                        client: *client,
-                        asked: asked.clone(),
-                        began: step.index,
-                        told: None,
-                        view: ClientView::Running,
-                    });
-                }
-                let detail = format!("{client} begins: {asked}");
-                Headline { sort: Sort::Began, ..fault("begin", client_at(*client), detail) }
-            }
-            Event::Delivered { envelope } => self.delivered(*envelope, step.index),
+            Event::Began { client, task } if step.applied => self.callers.push(Caller {
+                client: *client,
+                asked: words::task(task, &mut self.names),
+                began: step.index,
+                told: None,
+                view: ClientView::Running,
+            }),
+            Event::Delivered { envelope } => return self.delivered(*envelope, step.index),
+            Event::Lost { envelope } => return self.lost(*envelope, step),
             Event::Duplicated { envelope } => {
                 let detail = self.describe(*envelope);
-                let headline = fault("copy", Place::Nowhere, detail);
-                Headline { sort: Sort::Copied, envelope: Some(*envelope), ..headline }
+                return Headline::of_message(Sort::Copied, "copy", *envelope, detail);
             }
-            Event::Lost { envelope } => self.lost(*envelope, step),
-            Event::Stalled { client, server, waited } => {
-                let detail = format!("{client} has waited {waited} ms for {server} to take bytes");
-                fault("stall", client_at(*client), detail)
-            }
-            Event::Progressed { client, server } => {
-                let detail = format!("{server} takes bytes of {client} again");
-                Headline { sort: Sort::Mended, ..fault("progress", client_at(*client), detail) }
-            }
-            Event::SourceChanged { client } => {
-                fault("source", client_at(*client), format!("the source of {client} changed"))
-            }
-            Event::JournalFailed { client } => {
-                fault("journal", client_at(*client), format!("{client} cannot write its journal"))
-            }
-            Event::CancelRequested { client } => {
-                fault("cancel", client_at(*client), format!("the caller of {client} lets go"))
-            }
-            Event::ClientKilled { client } => {
-                fault("kill", client_at(*client), format!("{client} is killed"))
-            }
-            Event::DiskSynced { server } => {
-                let detail = format!("{server}: its change is durable");
-                Headline { sort: Sort::Disk, ..fault("sync", server_at(*server), detail) }
-            }
-            Event::DiskFailed { server, kept } => {
-                let kept =
-                    if *kept { "but the change is there" } else { "the change is not there" };
-                fault("disk fails", server_at(*server), format!("{server}: sync failed, {kept}"))
-            }
-            Event::ServerCrashed { server, unsynced } => {
-                let detail = format!("{server} dies; {}", words::fate(*unsynced));
-                fault("crash", server_at(*server), detail)
-            }
-            Event::ServerRestarted { server } => {
-                let detail = format!("{server} is back on its disk");
-                Headline { sort: Sort::Mended, ..fault("restart", server_at(*server), detail) }
-            }
-            Event::ServerReplaced { server } => {
-                let detail = format!("{server} loses its disk for good; an empty one takes over");
-                fault("replaced", server_at(*server), detail)
-            }
-            Event::ClockStepped { server, forward, wall } => {
-                let detail = format!("{server}: clock {forward} ms forward, wall clock {wall:+} s");
-                fault("clock", server_at(*server), detail)
-            }
-            Event::ShareRotted { server, share } => {
-                fault("rot", server_at(*server), format!("{server}: share {share} rots"))
-            }
-            Event::Turned { server, manner } => {
-                let detail = format!("{server} is {}", words::manner(*manner));
-                let headline = fault("turn", server_at(*server), detail);
-                let sort = match manner {
-                    crate::event::Manner::Honest => Sort::Mended,
-                    crate::event::Manner::Full
-                    | crate::event::Manner::ReadOnly
-                    | crate::event::Manner::Lying(_) => Sort::Fault,
-                };
-                Headline { sort, ..headline }
-            }
-            Event::Noted { text } => {
-                Headline { sort: Sort::Noted, ..fault("note", Place::Nowhere, text.clone()) }
-            }
-            Event::Healed => {
-                let detail = "from here on nothing fails".to_owned();
-                Headline { sort: Sort::Mended, ..fault("healed", Place::Nowhere, detail) }
-            }
+            Event::Began { .. }
+            | Event::Stalled { .. }
+            | Event::Progressed { .. }
+            | Event::SourceChanged { .. }
+            | Event::JournalFailed { .. }
+            | Event::CancelRequested { .. }
+            | Event::ClientKilled { .. }
+            | Event::DiskSynced { .. }
+            | Event::DiskFailed { .. }
+            | Event::ServerCrashed { .. }
+            | Event::ServerRestarted { .. }
+            | Event::ServerReplaced { .. }
+            | Event::ClockStepped { .. }
+            | Event::ShareRotted { .. }
+            | Event::Turned { .. }
+            | Event::Noted { .. }
+            | Event::Healed => {}
         }
+        Headline::of(&step.timed.event, &mut self.names)
     }
 
     fn delivered(&mut self, id: EnvelopeId, index: usize) -> Headline {
         let Some((envelope, message)) = self.under_way.remove(&id) else {
-            let detail = "nothing of that name is on its way".to_owned();
-            let (what, envelope) = ("deliver".to_owned(), Some(id));
-            return Headline { sort: Sort::Local, what, envelope, place: Place::Nowhere, detail };
+            return Headline::of_message(Sort::Local, "deliver", id, self.describe(id));
         };
         if let Some(message) = message {
             self.messages[message].end = MessageEnd::Arrived(index);
@@ -228,8 +154,7 @@ impl Teller {
         {
             self.messages[message].end = MessageEnd::Lost(step.index);
         }
-        let what = "lost".to_owned();
-        Headline { sort: Sort::Lost, what, envelope: Some(id), place: Place::Nowhere, detail }
+        Headline::of_message(Sort::Lost, "lost", id, detail)
     }
 
     fn describe(&self, id: EnvelopeId) -> String {
@@ -307,14 +232,18 @@ impl Teller {
 
     /// Notes a new message, unless a client tells it to itself.
     fn message(&mut self, envelope: &Envelope, index: usize) -> Option<usize> {
-        let (server, kind, says) = match &envelope.body {
+        let (server, kind, says, brief) = match &envelope.body {
             Body::Request { server, request } => {
-                (*server, request_kind(request.kind()), words::request(request, &self.names))
+                let says = words::request(request, &self.names);
+                let brief = [says.clone(), words::kind(request.kind()).to_owned()];
+                (*server, request_kind(request.kind()), says, brief)
             }
             Body::Answer { server, request, reply } if self.was_sent(envelope.id) => {
                 let asked = words::request(request, &self.names);
                 let says = format!("to {asked}: {}", words::reply(reply, &self.names));
-                (*server, answer_kind(reply), says)
+                let brief = words::reply_brief(reply, &self.names);
+                let brief = [brief, words::reply_kind(reply).to_owned()];
+                (*server, answer_kind(reply), says, brief)
             }
             Body::Answer { .. } | Body::Local(_) => return None,
         };
@@ -323,6 +252,7 @@ impl Teller {
             server,
             kind,
             says,
+            brief,
             is_answer: envelope.id.leg == Leg::Answer,
             sent: index,
             end: MessageEnd::UnderWay,

@@ -85,10 +85,27 @@ pub(super) fn reply(reply: &Reply, names: &Names) -> String {
         Reply::Written => "written".to_owned(),
         Reply::Refused { refusal: why, .. } => format!("refused: {}", refusal(*why)),
         Reply::Rows => "rows".to_owned(),
+        Reply::Blocks(blocks) if blocks.len() == 1 => "a block".to_owned(),
         Reply::Blocks(blocks) => format!("{} blocks", blocks.len()),
         Reply::NoShare => "no share".to_owned(),
         Reply::Dead(why) => format!("no answer: {why}"),
         Reply::Forged(why) => format!("forged: {why}"),
+    }
+}
+
+/// With what matters of it.
+pub(super) fn reply_brief(reply: &Reply, names: &Names) -> String {
+    match reply {
+        Reply::State(told) => state(told, names),
+        Reply::Refused { refusal: why, .. } => refusal(*why),
+        Reply::Sealed { .. }
+        | Reply::Extended { .. }
+        | Reply::Written
+        | Reply::Rows
+        | Reply::Blocks(_)
+        | Reply::NoShare
+        | Reply::Dead(_)
+        | Reply::Forged(_) => reply_kind(reply).to_owned(),
     }
 }
 
@@ -204,6 +221,16 @@ pub(super) const fn fate(fate: Fate) -> &'static str {
         Fate::Lost => "the unsynced change is lost",
         Fate::Kept => "the unsynced change is kept",
         Fate::Torn => "the unsynced change is torn",
+    }
+}
+
+/// In one word.
+pub(super) const fn manner_kind(manner: Manner) -> &'static str {
+    match manner {
+        Manner::Honest => "honest",
+        Manner::Full => "full",
+        Manner::ReadOnly => "read-only",
+        Manner::Lying(_) => "lies",
     }
 }
 

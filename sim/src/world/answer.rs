@@ -322,6 +322,7 @@ impl World {
         let Some(pass) = client.passes.remove(&number) else { return };
         let made = Arc::new(Made::encode(&pass.draft));
         let header = made.header.clone();
+        Arc::make_mut(&mut self.oracle).note_made(made.version(), id);
         Arc::make_mut(&mut self.made).entry(made.version()).or_insert_with(|| Arc::clone(&made));
         self.step(id, MachineEvent::Publish(PublishEvent::Encoded { header }));
         for conversation in pass.conversations {

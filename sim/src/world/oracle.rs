@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tarn_client::base::HighWater;
 use tarn_client::publish::outcome::Outcome as PublishOutcome;
 use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
-use tarn_proto::{AttemptId, SequenceNumber, ShareNumber, SignedHeader, VersionId};
+use tarn_proto::{AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, VersionId};
 use tarn_server::manifest::Manifest;
 
 use crate::event::{PublishTask, ReadTask, Task};
@@ -19,6 +19,8 @@ pub struct Oracle {
     tasks: BTreeMap<ClientId, TaskRecord>,
     published: BTreeMap<VersionId, u64>,
     acknowledged: BTreeMap<VersionId, Acknowledged>,
+    makers: BTreeMap<VersionId, ClientId>,
+    certified: BTreeSet<VersionId>,
     floors: BTreeMap<ServerId, (SequenceNumber, VersionId)>,
     sealed: BTreeMap<ServerId, SequenceNumber>,
     high_water: BTreeMap<u8, HighWater>,
@@ -204,6 +206,16 @@ impl Oracle {
         self.acknowledged.iter().map(|(&version, shares)| (version, shares))
     }
 
+    /// Which task signed a version.
+    pub fn maker(&self, version: VersionId) -> Option<ClientId> {
+        self.makers.get(&version).copied()
+    }
+
+    /// Whether some server ever recorded a certificate of this version.
+    pub fn was_certified(&self, version: VersionId) -> bool {
+        self.certified.contains(&version)
+    }
+
     /// The highest floor that a server ever had durably.
     pub fn floor(&self, server: ServerId) -> Option<(SequenceNumber, VersionId)> {
         self.floors.get(&server).copied()
@@ -319,11 +331,16 @@ impl Oracle {
         self.acknowledged.entry(version).or_default().entry(server).or_default().extend(shares);
     }
 
+    pub(super) fn note_made(&mut self, version: VersionId, by: ClientId) {
+        self.makers.entry(version).or_insert(by);
+    }
+
     pub(super) fn note_floor(&mut self, server: ServerId, disk: &Manifest) {
         if let Some(floor) = &disk.floor {
             let highest = self.floors.entry(server).or_insert_with(|| floor.order());
             *highest = (*highest).max(floor.order());
         }
+        self.certified.extend(disk.certificates.iter().map(Certificate::version));
         if let Some(sealed) = disk.sealed {
             let highest = self.sealed.entry(server).or_insert(sealed);
             *highest = (*highest).max(sealed);

@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod explore;
 mod files;
 mod grid;
 mod list;
 mod mutants;
 mod play;
 mod run;
+mod shell;
 mod sweep;
 
 /// Runs tarn's own machines under every fault, and holds them to its promises.
@@ -42,6 +44,10 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         replays: usize,
     },
+    /// Search every state that small scopes can reach.
+    Explore(explore::Arguments),
+    /// Run the shipped client and server over simulated connections, from seeds.
+    Shell(shell::Arguments),
     /// Plant every known bug, one at a time, and say what found it.
     Mutants(mutants::Arguments),
     /// Placement and durability of a whole grid over years.
@@ -58,6 +64,8 @@ fn main() -> ExitCode {
         Command::Minimize { file, output, replays } => {
             play::minimize(&file, output.as_deref(), replays)
         }
+        Command::Explore(arguments) => explore::explore(&arguments),
+        Command::Shell(arguments) => shell::shell(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Grid(arguments) => grid::grid(&arguments),
         Command::List => {

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     progress: u64,
 }
 
-fn range(text: &str) -> Result<Range<u64>, String> {
+pub(crate) fn range(text: &str) -> Result<Range<u64>, String> {
     let parse = |number: &str| number.parse::<u64>().ok();
     text.split_once("..")
         .and_then(|(from, to)| Some(parse(from)?..parse(to)?))

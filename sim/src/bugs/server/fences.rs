@@ -104,9 +104,8 @@ impl Plant for WriteBackOverAnythingOlder {
     ) -> Option<Handled> {
         let Request::Bring { made, shares, certificate: None } = request else { return None };
         let (now, slot) = (server.now(now), server.slot()?);
-        let bring = |certificate| {
-            slot.bring(now, made.header.clone(), made.write(shares), certificate)
-        };
+        let bring =
+            |certificate| slot.bring(now, made.header.clone(), made.write(shares), certificate);
         if *stage != Stage::Arrived || bring(None) != Err(Refusal::Conflict) {
             return None;
         }

@@ -66,9 +66,7 @@ impl Plant for LeakedPromise {
 
     fn serves(&mut self, _now: u64, server: &mut Server, request: &mut Request) -> bool {
         match request {
-            Request::End { conversation }
-                if self.dropped.remove(&(server.id(), *conversation)) =>
-            {
+            Request::End { conversation } if self.dropped.remove(&(server.id(), *conversation)) => {
                 server.leak(*conversation);
                 false
             }

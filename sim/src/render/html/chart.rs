@@ -1,4 +1,4 @@
-//! The chart itself, as SVG: lanes, what is held and written on them, messages, and marks. Wording is the story's,
+//! The chart itself, as SVG: lanes, what is held and written on them, and marks. Wording is the story's,
 //! places are the layout's.
 
 use std::fmt::Write;
@@ -6,10 +6,10 @@ use std::fmt::Write;
 use crate::event::Manner;
 use crate::ids::{ClientId, ServerId};
 
-use super::super::story::{Kind, Message, MessageEnd, Moment, Place, Sort, Story};
+use super::super::story::{Moment, Place, Sort, Story};
 use super::super::view::{ClientView, Life, ServerView};
-use super::escape;
 use super::layout::{Layout, UNDER};
+use super::{escape, messages};
 
 /// Draws the whole chart.
 pub(super) fn draw(story: &Story, layout: &Layout) -> String {
@@ -23,9 +23,7 @@ pub(super) fn draw(story: &Story, layout: &Layout) -> String {
     for server in story.servers() {
         server_lane(&mut svg, story, layout, server);
     }
-    for message in &story.messages {
-        draw_message(&mut svg, layout, message);
-    }
+    messages::draw(&mut svg, story, layout);
     for (event, moment) in story.moments.iter().enumerate() {
         marks(&mut svg, story, layout, event, moment);
     }
@@ -40,27 +38,13 @@ pub(super) fn client_colour(client: ClientId) -> String {
     format!("hsl({} 58% 52%)", HUES[usize::from(client.0) % HUES.len()])
 }
 
-/// The chart's name for a kind of message.
-pub(super) const fn class(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Query => "query",
-        Kind::Seal => "seal",
-        Kind::Extend => "extend",
-        Kind::Commit => "commit",
-        Kind::Bring => "bring",
-        Kind::Finalize => "finalize",
-        Kind::End => "end",
-        Kind::Read => "read",
-        Kind::Answer => "answer",
-        Kind::Refused => "refused",
-        Kind::Dead => "dead",
-    }
-}
-
 fn client_lane(svg: &mut String, story: &Story, layout: &Layout, client: ClientId, began: usize) {
     let own = story.messages.iter().filter(|message| message.id.client == client);
     let told = story.moments.iter().rposition(|moment| moment.told.contains(&client));
-    let last = own.map(Message::last_event).chain(told).max().unwrap_or(began);
+    // What it sends last may arrive when it is long over.
+    let last =
+        own.map(|message| if message.is_answer { message.last_event() } else { message.sent });
+    let last = last.chain(told).max().unwrap_or(began);
     let (x, from, to) = (layout.client_x(client), layout.y(began), layout.y(last));
     let colour = client_colour(client);
     let _ = writeln!(
@@ -161,105 +145,6 @@ fn bar<T>(
     );
 }
 
-fn draw_message(svg: &mut String, layout: &Layout, message: &Message) {
-    let (client, server) = (layout.client_x(message.id.client), layout.server_x(message.server));
-    let (from_x, to_x) = if message.is_answer { (server, client) } else { (client, server) };
-    let from = (from_x, layout.y(message.sent));
-    let class = class(message.kind);
-    let (end, fate) = match message.end {
-        MessageEnd::Arrived(at) => (at.to_string(), format!("arrived at event {at}")),
-        MessageEnd::Lost(at) => (at.to_string(), format!("lost at event {at}")),
-        MessageEnd::UnderWay => (String::new(), "still on its way at the end".to_owned()),
-    };
-    let (sender, receiver) = match message.is_answer {
-        true => (message.server.to_string(), message.id.client.to_string()),
-        false => (message.id.client.to_string(), message.server.to_string()),
-    };
-    let _ = write!(
-        svg,
-        "<g class=\"m {class}\" data-sent=\"{sent}\" data-end=\"{end}\"><title>{id} {sender} → {receiver}\n{says}\n\
-         sent at event {sent}, {fate}</title>",
-        sent = message.sent,
-        id = escape(&message.id.to_string()),
-        says = escape(&message.says),
-    );
-    match message.end {
-        MessageEnd::Arrived(at) => {
-            // Not quite to the lane, so that the bar on it stays whole.
-            let way = if to_x > from_x { -5.0 } else { 5.0 };
-            let to = (to_x + way, layout.y(at));
-            line(svg, from, to);
-            head(svg, from, to);
-            let anchor = if to_x > from_x { "end" } else { "start" };
-            let label = short_label(message, layout.lane);
-            let _ = write!(
-                svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-                to.0 + way * 1.8,
-                to.1 + 11.0,
-                escape(&label)
-            );
-        }
-        MessageEnd::Lost(at) => {
-            let to = (f64::midpoint(from_x, to_x), layout.y(at));
-            line(svg, from, to);
-            let (x, y) = to;
-            let _ = write!(
-                svg,
-                "<path class=\"cross\" d=\"M{:.1} {:.1}l10 10m0 -10l-10 10\"/>",
-                x - 5.0,
-                y - 5.0
-            );
-        }
-        MessageEnd::UnderWay => {
-            let way = if to_x > from_x { 26.0 } else { -26.0 };
-            let to = (from_x + way, from.1 + 9.0);
-            line(svg, from, to);
-            let _ = write!(
-                svg,
-                "<circle class=\"open\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"/>",
-                to.0, to.1
-            );
-        }
-    }
-    svg.push_str("</g>\n");
-}
-
-/// As much of what a message says as fits between two lanes.
-fn short_label(message: &Message, lane: f64) -> String {
-    let says = message.says.rsplit_once(": ").filter(|_| message.is_answer);
-    let full = says.map_or(message.says.as_str(), |(_, says)| says);
-    let word = |text: &str| text.split([' ', ',']).next().unwrap_or_default().to_owned();
-    let fits = |text: &str| {
-        6.4 * f64::from(u32::try_from(text.chars().count()).unwrap_or(u32::MAX)) < lane + 8.0
-    };
-    let brief = full.split(',').next().unwrap_or_default();
-    if fits(brief) { brief.to_owned() } else { word(full) }
-}
-
-fn line(svg: &mut String, from: (f64, f64), to: (f64, f64)) {
-    let path = format!("M{:.1} {:.1}L{:.1} {:.1}", from.0, from.1, to.0, to.1);
-    let _ = write!(svg, "<path class=\"hit\" d=\"{path}\"/><path class=\"l\" d=\"{path}\"/>");
-}
-
-/// The point of an arrow, turned the way it flies.
-fn head(svg: &mut String, from: (f64, f64), to: (f64, f64)) {
-    let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-    let length = dx.hypot(dy).max(1.0);
-    let (ux, uy) = (dx / length, dy / length);
-    let (back_x, back_y) = (to.0 - 8.0 * ux, to.1 - 8.0 * uy);
-    let _ = write!(
-        svg,
-        "<polygon points=\"{:.1},{:.1} {:.1},{:.1} {:.1},{:.1}\"/>",
-        to.0,
-        to.1,
-        back_x - 3.4 * uy,
-        back_y + 3.4 * ux,
-        back_x + 3.4 * uy,
-        back_y - 3.4 * ux
-    );
-}
-
 /// What an event leaves on the lanes besides messages.
 fn marks(svg: &mut String, story: &Story, layout: &Layout, event: usize, moment: &Moment) {
     let y = layout.y(event);
@@ -332,7 +217,7 @@ fn stored(svg: &mut String, story: &Story, layout: &Layout, event: usize, moment
 }
 
 fn pill(svg: &mut String, x: f64, y: f64, class: &str, text: &str, title: &str) {
-    let width = 6.6 * f64::from(u32::try_from(text.chars().count()).unwrap_or(u32::MAX)) + 12.0;
+    let width = text_width(text) + 13.0;
     let _ = writeln!(
         svg,
         "<g class=\"pill {class}\"><title>{}</title><rect x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\" \
@@ -343,4 +228,9 @@ fn pill(svg: &mut String, x: f64, y: f64, class: &str, text: &str, title: &str) 
         y + 3.7,
         escape(text)
     );
+}
+
+/// About how wide a small text is.
+pub(super) fn text_width(text: &str) -> f64 {
+    6.5 * f64::from(u32::try_from(text.chars().count()).unwrap_or(u32::MAX))
 }

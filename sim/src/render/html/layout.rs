@@ -9,16 +9,19 @@ use super::super::story::Story;
 
 /// Made for a window 1400 px wide, less its margins.
 const WIDTH: f64 = 1352.0;
-/// Time and number of an event.
-const GUTTER: f64 = 128.0;
+/// Time and number of an event, and what the first client tells itself.
+const GUTTER: f64 = 190.0;
+/// Between clients and servers, and from the last server to the words, in lanes.
+const BETWEEN: f64 = 0.5;
+const BEHIND: f64 = 0.9;
 /// What the words need at least.
 const WORDS: f64 = 440.0;
-const LANE_MIN: f64 = 56.0;
+const LANE_MIN: f64 = 36.0;
 const LANE_MAX: f64 = 104.0;
 /// The height of a row.
 pub(super) const ROW: f64 = 20.0;
 /// Room under a row for what a caller is told.
-pub(super) const UNDER: f64 = 20.0;
+pub(super) const UNDER: f64 = 26.0;
 /// Room for a promise's sentence.
 pub(super) const SENTENCE: f64 = 58.0;
 /// A wait that is shown as a gap, in milliseconds.
@@ -42,8 +45,7 @@ impl Layout {
         let clients = client_lanes(story);
         let client_lanes = clients.values().max().map_or(0, |last| last + 1);
         let servers: BTreeMap<ServerId, usize> = story.servers().into_iter().zip(0..).collect();
-        // One more between the two sides, half a one on each edge.
-        let lanes = float(client_lanes + servers.len()) + 1.5;
+        let lanes = float(client_lanes + servers.len()) - 1.0 + BETWEEN + BEHIND;
         let lane = ((WIDTH - GUTTER - WORDS) / lanes).clamp(LANE_MIN, LANE_MAX);
         let (rows, height) = rows(story);
         let width = (GUTTER + lane * lanes + WORDS).max(WIDTH);
@@ -61,12 +63,12 @@ impl Layout {
 
     pub(super) fn server_x(&self, server: ServerId) -> f64 {
         let lane = self.servers.get(&server).copied().unwrap_or(0);
-        self.x(self.client_lanes + lane) + self.lane * 0.5
+        self.x(self.client_lanes + lane) + self.lane * BETWEEN
     }
 
     /// Where words begin.
     pub(super) fn words_x(&self) -> f64 {
-        self.x(self.client_lanes + self.servers.len()) + self.lane * 0.5
+        self.x(self.client_lanes + self.servers.len() - 1) + self.lane * (BETWEEN + BEHIND)
     }
 
     /// Clients that stand on one lane, for its heading.
@@ -79,7 +81,7 @@ impl Layout {
     }
 
     fn x(&self, lane: usize) -> f64 {
-        GUTTER + self.lane * (float(lane) + 0.5)
+        GUTTER + self.lane * float(lane)
     }
 }
 

@@ -21,7 +21,7 @@ const heat = (list) => {
 field.addEventListener("mouseover", (event) => {
   const m = event.target.closest(".m");
   const row = event.target.closest(".r");
-  if (m) heat([m]);
+  if (m) heat([...chart.querySelectorAll(`[data-m="${m.dataset.m}"]`)]);
   else if (row) heat(messages.get(row.id.slice(1)) || []);
   else cool();
 });
