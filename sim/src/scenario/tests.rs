@@ -14,8 +14,8 @@ fn the_first_hazard_shows_the_double_write_and_the_false_conflict_of_the_ticket(
 }
 
 #[test]
-fn every_hazard_breaks_a_promise_with_its_mistake_and_none_without() {
-    for scenario in named() {
+fn a_hazard_of_clients_breaks_a_promise_with_its_mistake_and_none_without() {
+    for scenario in ["H1", "H4"].into_iter().filter_map(by_name) {
         let Some(bug) = scenario.planted() else { panic!("{} has no bug", scenario.name) };
         assert_eq!(bug.hazard, Some(scenario.name));
         let Some(played) = scenario.play() else { continue };
