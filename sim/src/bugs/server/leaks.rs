@@ -44,7 +44,10 @@ pub(super) const PROMISE_IGNORED: Bug = Bug {
     sentence: "others may seal and bring as if the slot were promised to nobody",
     plant: || Box::new(PromiseIgnored::default()),
     tune: |_| (),
-    found: Found::BySeed(0),
+    found: Found::Never(
+        "a promise may lapse at any moment, as when a clock jumps, so no safety rests on it: what keeps writers apart is \
+         that the last to seal alone may commit. It stays as it keeps writers from undoing each other's rounds",
+    ),
 };
 
 /// Ends that found the slot locked.
