@@ -68,13 +68,12 @@ impl Plant for LeakedPromise {
     }
 
     fn serves(&mut self, _now: u64, server: &mut Server, request: &mut Request) -> bool {
-        match request {
-            Request::End { conversation } if self.dropped.remove(&(server.id(), *conversation)) => {
-                server.leak(*conversation);
-                false
-            }
-            _ => true,
+        let Request::End { conversation } = request else { return true };
+        let dropped = self.dropped.remove(&(server.id(), *conversation));
+        if dropped {
+            server.leak(*conversation);
         }
+        !dropped
     }
 }
 
@@ -121,14 +120,13 @@ impl Plant for PromiseOutlivesStream {
 
     fn serves(&mut self, now: u64, server: &mut Server, request: &mut Request) -> bool {
         let moment = server.now(now);
-        for (&(_, conversation), _) in self
-            .kept
-            .extract_if(.., |(id, _), until| *id == server.id() && *until <= moment.elapsed.get())
-            .collect::<BTreeMap<_, _>>()
-            .iter()
-        {
-            server.end(conversation);
-        }
+        self.kept.retain(|&(id, conversation), until| {
+            let over = id == server.id() && *until <= moment.elapsed.get();
+            if over {
+                server.end(conversation);
+            }
+            !over
+        });
         let Request::End { conversation } = request else { return true };
         let Some(slot) = server.slot() else { return true };
         if slot.promised_to(moment) != Some(*conversation) {
