@@ -103,3 +103,32 @@ impl Seals {
         Some(sealed?.and_then(|_| alone.commit(now, conversation, signature)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bugs::Found;
+
+    #[test]
+    fn each_is_found_on_its_seed_which_is_clean_without_it() {
+        for bug in BUGS {
+            if let Found::BySeed(seed) = bug.found {
+                assert!(bug.run(seed).broken.is_some(), "{} is not found", bug.name);
+                let without = bug.run_without(seed).broken;
+                assert!(without.is_none(), "{}: {}", bug.name, without.expect("some"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_explorer_is_to_find_it_finds() {
+        for bug in BUGS {
+            if let Found::ByExplorer(name) = bug.found {
+                let mut scopes = crate::explore::named().into_iter();
+                let named = scopes.find(|named| named.name == name).expect("a scope of that name");
+                let found = crate::explore::explore_planted(&named.scope, (bug.plant)().as_ref());
+                assert!(found.violation.is_some(), "{} is not found", bug.name);
+            }
+        }
+    }
+}

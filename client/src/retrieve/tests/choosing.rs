@@ -96,7 +96,10 @@ fn a_server_that_is_still_brought_something_is_not_brought_more() {
         _ => torn(&v1, &v2)(number),
     });
     let to = |actions: &[Action], wanted: u8| {
-        brings(actions).into_iter().find(|(_, server)| *server == wanted).map(|(message, _)| message)
+        brings(actions)
+            .into_iter()
+            .find(|(_, server)| *server == wanted)
+            .map(|(message, _)| message)
     };
     let (first, late) = (to(&actions, 2).unwrap(), to(&actions, 3).unwrap());
     // Server 3 is slow, and those that have rows die: there is another round, in which 2 is silent.

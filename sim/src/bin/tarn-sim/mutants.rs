@@ -36,6 +36,7 @@ pub(crate) fn mutants(arguments: &Arguments) -> Result<Verdict, Failure> {
                 println!("{:<32} by `tarn-sim explore --bug {0} --scope {scope}`", bug.name);
                 true
             }
+            Found::NotYet => false,
             Found::Never(why) => {
                 println!("{:<32} cannot be shown: {why}", bug.name);
                 true

@@ -15,7 +15,7 @@ pub(super) const SUPERSEDED_COMMITS: Bug = Bug {
     sentence: "the commit of a version that is held only as an older generation is answered Written",
     plant: || Box::new(SupersededCommits),
     tune: super::crowd,
-    found: Found::BySeed(0),
+    found: Found::NotYet,
 };
 
 pub(super) const ALREADY_HELD_WITHOUT_PROMISE: Bug = Bug {
@@ -24,7 +24,7 @@ pub(super) const ALREADY_HELD_WITHOUT_PROMISE: Bug = Bug {
     sentence: "a commit of what is held already is answered Written though its promise was lost",
     plant: || Box::new(AlreadyHeldWithoutPromise::default()),
     tune: super::crowd,
-    found: Found::BySeed(0),
+    found: Found::NotYet,
 };
 
 pub(super) const REFUSED_BUT_WRITTEN: Bug = Bug {

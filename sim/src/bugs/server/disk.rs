@@ -62,7 +62,10 @@ pub(super) const DAMAGED_SERVED: Bug = Bug {
     sentence: "a damaged share is served as if it were whole",
     plant: || Box::new(DamagedServed),
     tune: |_| (),
-    found: Found::BySeed(0),
+    found: Found::Never(
+        "whoever reads holds every block against its row, as any server may lie; it stays as it saves readers the \
+         bytes and lets the damage be repaired",
+    ),
 };
 
 #[derive(Debug, Clone)]

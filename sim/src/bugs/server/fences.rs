@@ -25,8 +25,8 @@ pub(super) const SEALED_FENCE_FORGOTTEN: Bug = Bug {
     hazard: None,
     sentence: "a slot does not remember what it sealed, and may be brought an older version later",
     plant: || Box::new(SealedFenceForgotten),
-    tune: super::crowd,
-    found: Found::BySeed(0),
+    tune: |_| (),
+    found: Found::ByExplorer("siblings"),
 };
 
 pub(super) const WRITE_BACK_OVER_ANYTHING_OLDER: Bug = Bug {
@@ -35,7 +35,7 @@ pub(super) const WRITE_BACK_OVER_ANYTHING_OLDER: Bug = Bug {
     sentence: "a version without a certificate may be brought over anything older",
     plant: || Box::new(WriteBackOverAnythingOlder),
     tune: super::crowd,
-    found: Found::BySeed(0),
+    found: Found::NotYet,
 };
 
 #[derive(Debug, Clone, Default)]
