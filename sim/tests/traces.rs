@@ -1,6 +1,8 @@
 //! Every saved trace is played: those in `traces/` broke a promise once and must not again; those in `traces/open/` show
 //! what is known to be wrong still, and must be moved once they no longer do.
 
+#![allow(clippy::unwrap_used, reason = "a trace that cannot be read fails the test")]
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};

@@ -173,8 +173,10 @@ impl Run {
         if busy || !is_last && too_many {
             return Ok(());
         }
-        if is_last && self.world.clients().any(|client| client.is_running()) {
-            // The others end first.
+        let still = self.world.clients().any(|client| client.is_running())
+            || self.world.in_flight().next().is_some();
+        if is_last && still {
+            // The others end first, and whatever they left on its way arrives.
             self.plan(at + 1_000, Plan::Begin(index));
             return Ok(());
         }
