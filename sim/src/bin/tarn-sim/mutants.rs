@@ -36,7 +36,10 @@ pub(crate) fn mutants(arguments: &Arguments) -> Result<Verdict, Failure> {
                 println!("{:<32} by `tarn-sim explore --bug {0} --scope {scope}`", bug.name);
                 true
             }
-            Found::NotYet => false,
+            Found::NotYet => {
+                println!("{:<32} not found yet: a hole in the harness", bug.name);
+                arguments.known
+            }
             Found::Never(why) => {
                 println!("{:<32} cannot be shown: {why}", bug.name);
                 true
