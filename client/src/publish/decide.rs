@@ -9,7 +9,7 @@ use super::action::{Action, Why};
 use super::lane::{Lane, LaneState};
 use super::outcome::{During, Outcome};
 use super::{Kind, Phase, Publish, ROUNDS_MAX};
-use crate::base::{Choice, choose};
+use crate::base::{Choice, Evidence, choose};
 use crate::quorum::{Placement, is_quorum};
 use crate::servermap::Failure;
 use crate::time::Millis;
@@ -89,13 +89,19 @@ impl Publish {
         self.actions.push(Action::Journal { header, placement });
     }
 
-    /// Whether what is sealed is a quorum and leads to the base that the version was made on.
+    /// Whether what is sealed is a quorum and leads to the base that the version was made on; and whether nothing of our
+    /// submission is below that: the map may have been too early to show it.
     pub(super) fn may_commit(&self) -> bool {
-        let same = match choose(&self.sealed_states(), &self.request.origin) {
+        let sealed = self.sealed_states();
+        let same = match choose(&sealed, &self.request.origin) {
             Choice::Chosen { base, .. } => base.version() == self.base.version(),
             Choice::Undecided(_) => false,
         };
-        same && self.sealed_are_quorum()
+        let evidence = Evidence::gather(&sealed);
+        let is_ours = |version| evidence.attempt(version) == Some(self.request.attempt);
+        let below = self.base.version().into_iter();
+        let repeats = below.flat_map(|base| evidence.lineage_with_history(base)).any(is_ours);
+        same && !repeats && self.sealed_are_quorum()
     }
 
     fn sealed_states(&self) -> BTreeMap<StoreId, SlotState> {

@@ -144,6 +144,10 @@ impl Publish {
             Follows::Version(version) => base.version() == Some(version),
             Follows::Nothing => base == Base::Empty,
         };
+        if !follows && let Some(named) = self.went_back(&base) {
+            let silent = self.servermap.failures.keys().copied().collect();
+            return self.undecided(Undecided::InDoubt { silent, newest: named });
+        }
         if !follows {
             let newest = base.header().cloned();
             return self.finish_unchanged(if self.built_once {
@@ -155,6 +159,14 @@ impl Publish {
         self.built_once = true;
         self.base = base;
         self.prepare(evidence);
+    }
+
+    /// The version of the caller's choice that we had built on, if what is chosen now is older than that: too little of it
+    /// answers, and nobody else has published anything.
+    fn went_back(&self, base: &Base) -> Option<SignedHeader> {
+        let named = self.base.header().filter(|_| self.built_once)?;
+        let is_older = base.header().is_none_or(|base| base.order() < named.order());
+        is_older.then(|| named.clone())
     }
 
     /// A version of ours is there, by an earlier try: whatever happens now, something was changed.

@@ -3,8 +3,8 @@
 //! is certified has an ancestor, other than itself, of the same submission.
 //!
 //! One gap is known and left out here. Tries of one submission by *different* processes recognise each other by the chain
-//! from the newest version down to the first try's. If a version between them was never Published, no server that
-//! answers may know what it was built on, and the second try takes effect too. The trace that shows it is kept in
+//! from the newest version down to the first try's. If that one, or a version between them, was never Published, no server
+//! that answers may know the link, and the second try takes effect too. The trace that shows it is kept in
 //! `traces/open`; within one process the promise is held to in full.
 
 use tarn_proto::{AttemptId, VersionId};
@@ -73,7 +73,7 @@ fn only_once(world: &World, version: VersionId) -> Result<(), String> {
     }
 }
 
-/// Whether two processes made these, and a version that was never Published lies between.
+/// Whether two processes made these, and the older, or a version between them, was never Published.
 fn is_known_gap(world: &World, newer: VersionId, older: VersionId) -> bool {
     let oracle = world.oracle();
     let below = |id: &VersionId| world.made(*id).and_then(|made| made.header.header().predecessor);
@@ -82,9 +82,10 @@ fn is_known_gap(world: &World, newer: VersionId, older: VersionId) -> bool {
         told || oracle.was_certified(id)
     };
     oracle.maker(newer) != oracle.maker(older)
-        && std::iter::successors(below(&newer), below)
-            .take_while(|&id| id != older)
-            .any(|id| !is_published(id))
+        && (!is_published(older)
+            || std::iter::successors(below(&newer), below)
+                .take_while(|&id| id != older)
+                .any(|id| !is_published(id)))
 }
 
 fn attempt_of(made: &Made) -> AttemptId {

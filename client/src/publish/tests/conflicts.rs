@@ -187,3 +187,42 @@ fn what_a_server_says_to_an_earlier_round_says_nothing_of_this_one() {
     };
     assert!(mapping.pending().contains(&store(2)), "it is still to answer this round's query");
 }
+
+#[test]
+fn a_base_of_which_too_little_answers_is_no_conflict() {
+    let mut story = Story::on(4);
+    let v1 = story.version(1, 1, None);
+    story.publish.request.follows = Follows::Version(v1.version());
+    let there = |number| if number % 3 == 0 { holds(number, &[&v1]) } else { empty(number) };
+    let prepared = lanes(&story.mapped(|number| Some(there(number))));
+    let actions = story.step(refused(&prepared[1], Refusal::PromiseLost, empty(1)));
+    // One of its two holders is silent now: what is left of it could not have been Published, and nobody else was.
+    let report = story.until_it_ends(actions, |number| (number != 0).then(|| there(number)));
+    assert!(
+        matches!(
+            &report.outcome,
+            Outcome::Undecided(crate::base::Undecided::InDoubt { newest, .. }) if *newest == v1
+        ),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn our_own_version_below_the_base_shows_in_what_was_sealed_at_the_latest() {
+    let mut story = Story::on(3);
+    let ours = story.version(1, 7, None);
+    let theirs = story.version(2, 9, Some(&ours));
+    let prepared = lanes(&story.mapped(|number| Some(holds(number, &[&theirs]))));
+    let (_, actions) = story.all_sealed(&prepared, |number| {
+        let mut state = holds(number, &[&theirs]);
+        state.history = vec![tarn_proto::HistoryEntry {
+            attempt: ours.header().attempt,
+            version: ours.version(),
+            predecessor: None,
+            sequence_number: ours.header().sequence_number,
+        }];
+        state
+    });
+    assert_eq!(released(&actions), [0, 1, 2].into());
+    assert!(!actions.iter().any(|action| matches!(action, Action::Journal { .. })));
+}
