@@ -25,7 +25,8 @@ pub struct SlotState {
     pub generations: Vec<Generation>,
     /// Versions known here to have been Published.
     pub certificates: Vec<Certificate>,
-    /// From the asked attempt upward, ascending; empty when none was asked or the slot does not remember it.
+    /// From the asked attempt upward, ascending; the newest few if the slot does not remember it; empty when none was
+    /// asked.
     pub history: Vec<HistoryEntry>,
     /// Of the asked conversation.
     pub conversation: Option<ConversationStatus>,

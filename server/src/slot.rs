@@ -41,6 +41,9 @@ pub(crate) use claim::refusal_of_header;
 
 use change::Write;
 
+/// How many entries of its history a slot tells to somebody whose attempt it does not remember.
+const LINKS_TOLD: usize = 64;
+
 /// One slot: what is durable of it, and what the server knows while it runs.
 #[derive(Debug, Clone)]
 pub struct Slot {
@@ -355,9 +358,13 @@ impl Slot {
             .is_some_and(|held| write.shares().keys().all(|share| held.is_whole(*share)))
     }
 
+    /// From the asked attempt upward. A slot that does not remember it tells the newest entries all the same: they may
+    /// be the links between what others remember.
     fn history_from(&self, attempt: AttemptId) -> Vec<HistoryEntry> {
-        let entries = self.manifest.history.iter().map(|record| record.entry);
-        entries.skip_while(|entry| entry.attempt != attempt).collect()
+        let history = &self.manifest.history;
+        let asked = history.iter().position(|record| record.entry.attempt == attempt);
+        let from = asked.unwrap_or(history.len().saturating_sub(LINKS_TOLD));
+        history[from..].iter().map(|record| record.entry).collect()
     }
 
     fn status(&self, conversation: ConversationId) -> ConversationStatus {

@@ -3,9 +3,9 @@
 //! is certified has an ancestor, other than itself, of the same submission.
 //!
 //! One gap is known and left out here. Tries of one submission by *different* processes recognise each other by the chain
-//! from the newest version down to the first try's. If that one, or a version between them, was never Published, no server
-//! that answers may know the link, and the second try takes effect too. The trace that shows it is kept in
-//! `traces/open`; within one process the promise is held to in full.
+//! from the newest version down to the first try's. If that one, or a version between them, was never Published, the
+//! servers that know the link may all be silent, and the second try takes effect too. Within one process the promise is
+//! held to in full.
 
 use tarn_proto::{AttemptId, VersionId};
 
