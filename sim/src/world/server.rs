@@ -486,6 +486,18 @@ impl Server {
             waiting.insert(0, (pending.envelope, pending.request));
         }
         self.gone.append(&mut self.streams);
+        // The end of a stream that still waited for the slot is its end all the same.
+        self.gone.extend(waiting.iter().filter_map(|(_, request)| match request.as_ref() {
+            Request::End { conversation } => Some(*conversation),
+            Request::Query { .. }
+            | Request::Seal { .. }
+            | Request::Extend { .. }
+            | Request::Commit { .. }
+            | Request::Bring { .. }
+            | Request::Finalize { .. }
+            | Request::ReadRows { .. }
+            | Request::ReadBlocks { .. } => None,
+        }));
         Some(waiting)
     }
 
