@@ -95,7 +95,7 @@ impl Search<'_> {
     /// Where and what the trace breaks, if anything.
     fn play(&mut self, trace: &Trace) -> Option<(usize, &'static str)> {
         self.replays += 1;
-        let plant = self.plant.map(Plant::boxed);
+        let plant = self.plant.map(|plant| plant.boxed());
         let replay = Player::judged(trace, plant, self.ending, self.judge).finish();
         replay.broken.map(|(at, broken)| (at, broken.promise.id))
     }

@@ -13,10 +13,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::world::{Handled, Reply, Request as Asked, Server, Stage, World};
 
 /// A planted bug, and what it has to remember.
-pub trait Plant: Debug + Send + Sync {
-    /// A copy of its own.
-    fn boxed(&self) -> Box<dyn Plant>;
-
+pub trait Plant: Copied + Debug + Send + Sync {
     /// What a publish is asked for.
     fn begins(&mut self, _world: &World, _client: ClientId, _request: &mut Request) {}
 
@@ -97,6 +94,18 @@ pub trait Plant: Debug + Send + Sync {
     /// Whether a server that lost its disk comes back under its old store id.
     fn empties_in_place(&self) -> bool {
         false
+    }
+}
+
+/// Whatever can be cloned can be copied into a box: worlds are cloned, and the bug in them too.
+pub trait Copied {
+    /// A copy of its own.
+    fn boxed(&self) -> Box<dyn Plant>;
+}
+
+impl<P: Plant + Clone + 'static> Copied for P {
+    fn boxed(&self) -> Box<dyn Plant> {
+        Box::new(self.clone())
     }
 }
 

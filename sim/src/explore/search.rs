@@ -40,7 +40,7 @@ struct Step {
 pub(super) fn run(scope: &Scope, plant: Option<&dyn Plant>, wanted: Option<&str>) -> Exploration {
     let mut search =
         Search { scope, plant, wanted, seen: HashSet::default(), found: Exploration::default() };
-    match Node::first(scope, plant.map(Plant::boxed)) {
+    match Node::first(scope, plant.map(|plant| plant.boxed())) {
         Ok(node) => {
             search.is_new(&node);
             match scope.order {
@@ -156,7 +156,7 @@ impl Search<'_> {
     fn end(&mut self, path: &[Move], end: End) {
         let mut events: Vec<Timed> = Vec::new();
         let mut record = |_: &World, event: &Timed| events.push(event.clone());
-        let plant = self.plant.map(Plant::boxed);
+        let plant = self.plant.map(|plant| plant.boxed());
         let mut node = Node::first_recorded(self.scope, plant, &mut record).ok();
         for &by in path {
             node = node.and_then(|node| node.after(self.scope, by, &mut record).ok());

@@ -18,10 +18,6 @@ use super::{NothingBroken, minimize_judged};
 struct Mute;
 
 impl Plant for Mute {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn does(&mut self, _: &World, client: ClientId, mut actions: Vec<Action>) -> Vec<Action> {
         if client == ClientId(1) {
             actions.retain(|action| !matches!(action, Action::Finish(_)));

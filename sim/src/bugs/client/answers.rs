@@ -45,10 +45,6 @@ fn commits(actions: &[Action]) -> impl Iterator<Item = MessageId> {
 pub(super) struct PlacedOnSealed;
 
 impl Plant for PlacedOnSealed {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(
         &mut self,
         world: &World,
@@ -74,10 +70,6 @@ pub(super) struct OlderIsConflict {
 }
 
 impl Plant for OlderIsConflict {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(&mut self, _: &World, client: ClientId, _: &mut Publish, event: Event) -> Vec<Event> {
         if let Event::Refused { refusal: Refusal::Conflict, state: Some(state), .. } = &event
             && let Some(current) = state.current()
@@ -125,10 +117,6 @@ pub(super) struct LateAnswersDropped {
 }
 
 impl Plant for LateAnswersDropped {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(
         &mut self,
         world: &World,
@@ -190,10 +178,6 @@ pub(super) struct TimeoutIsFailure {
 }
 
 impl Plant for TimeoutIsFailure {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(&mut self, _: &World, client: ClientId, _: &mut Publish, event: Event) -> Vec<Event> {
         if let Event::Failed { message, .. } = event
             && self.commits.contains(&(client, message))
@@ -218,10 +202,6 @@ pub(super) struct AnswerWithinPass {
 }
 
 impl Plant for AnswerWithinPass {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(
         &mut self,
         world: &World,

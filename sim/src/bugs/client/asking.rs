@@ -13,10 +13,6 @@ use crate::world::World;
 pub(super) struct NoTicket;
 
 impl Plant for NoTicket {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn begins(&mut self, _: &World, _: ClientId, request: &mut Request) {
         request.follows = Follows::Whatever;
     }
@@ -27,10 +23,6 @@ impl Plant for NoTicket {
 pub(super) struct NoWriteBack;
 
 impl Plant for NoWriteBack {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn reader_does(
         &mut self,
         _: &World,

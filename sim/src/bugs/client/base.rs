@@ -81,10 +81,6 @@ impl Bases {
 pub(super) struct MapAlone(Bases);
 
 impl Plant for MapAlone {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(
         &mut self,
         world: &World,
@@ -113,10 +109,6 @@ pub(super) struct FinishUnchecked {
 }
 
 impl Plant for FinishUnchecked {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(
         &mut self,
         world: &World,
@@ -158,10 +150,6 @@ impl Plant for FinishUnchecked {
 pub(super) struct NewestWins;
 
 impl Plant for NewestWins {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(
         &mut self,
         world: &World,
@@ -189,10 +177,6 @@ impl Plant for NewestWins {
 pub(super) struct CertificatesIgnored;
 
 impl Plant for CertificatesIgnored {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(&mut self, _: &World, _: ClientId, _: &mut Publish, mut event: Event) -> Vec<Event> {
         if let Some(state) = state_of(&mut event) {
             state.certificates.clear();
@@ -228,10 +212,6 @@ impl Mistake for NoAncestors {
 pub(super) struct NoEmptyBase;
 
 impl Plant for NoEmptyBase {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn begins(&mut self, _: &World, _: ClientId, request: &mut Request) {
         request.origin = Origin::CapHolder;
     }
@@ -263,10 +243,6 @@ impl Mistake for WindowOfGrid {
 pub(super) struct FloorBelieved;
 
 impl Plant for FloorBelieved {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn says(&mut self, now: u64, server: &mut Server, _: &Asked, reply: &mut Reply) {
         if server.manner() != Manner::Lying(Lie::ForgesFloor) {
             return;

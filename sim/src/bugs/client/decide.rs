@@ -59,10 +59,6 @@ pub(super) struct LateSealedCommitted {
 }
 
 impl Plant for LateSealedCommitted {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(&mut self, _: &World, client: ClientId, _: &mut Publish, event: Event) -> Vec<Event> {
         self.extra.hears(client, &event);
         vec![event]
@@ -105,10 +101,6 @@ pub(super) struct PreparedAgain {
 }
 
 impl Plant for PreparedAgain {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(&mut self, _: &World, client: ClientId, _: &mut Publish, event: Event) -> Vec<Event> {
         self.extra.hears(client, &event);
         vec![event]

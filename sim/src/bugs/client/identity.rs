@@ -55,10 +55,6 @@ impl Mistake for HeaderAgain {
 pub(super) struct NewAttempt;
 
 impl Plant for NewAttempt {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn begins(&mut self, world: &World, client: ClientId, request: &mut Request) {
         if world.oracle().tries(request.attempt).next().is_some() {
             // The submission can still be told from its first two bytes.
@@ -78,10 +74,6 @@ pub(super) struct SettledByVersion {
 }
 
 impl Plant for SettledByVersion {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn hears(
         &mut self,
         _: &World,

@@ -174,10 +174,6 @@ impl<M: Mistake> Lens<M> {
 }
 
 impl<M: Mistake> Plant for Lens<M> {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn begins(&mut self, world: &World, client: ClientId, request: &mut Request) {
         self.mistake.begins(world, client, request);
         if let Follows::Version(version) = &mut request.follows {

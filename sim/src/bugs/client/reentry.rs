@@ -70,10 +70,6 @@ impl InlineReentry {
 }
 
 impl Plant for InlineReentry {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn reenters(&self) -> bool {
         true
     }

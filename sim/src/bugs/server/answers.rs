@@ -40,10 +40,6 @@ pub(super) const REFUSED_BUT_WRITTEN: Bug = Bug {
 struct SupersededCommits;
 
 impl Plant for SupersededCommits {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn says(&mut self, _now: u64, _server: &mut Server, request: &Request, reply: &mut Reply) {
         if let Request::Commit { .. } = request
             && let Reply::Refused { refusal: Refusal::Superseded, .. } = reply
@@ -59,10 +55,6 @@ struct AlreadyHeldWithoutPromise {
 }
 
 impl Plant for AlreadyHeldWithoutPromise {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn says(&mut self, _now: u64, server: &mut Server, request: &Request, reply: &mut Reply) {
         self.seals.said(server, request, reply);
     }
@@ -92,10 +84,6 @@ impl Plant for AlreadyHeldWithoutPromise {
 struct RefusedButWritten;
 
 impl Plant for RefusedButWritten {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn says(&mut self, now: u64, server: &mut Server, request: &Request, reply: &mut Reply) {
         let refusal = match server.manner() {
             Manner::Full => Refusal::NoSpace,

@@ -72,10 +72,6 @@ pub(super) const DAMAGED_SERVED: Bug = Bug {
 struct AcknowledgedBeforeSync;
 
 impl Plant for AcknowledgedBeforeSync {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn acknowledges_before_sync(&self) -> bool {
         true
     }
@@ -85,10 +81,6 @@ impl Plant for AcknowledgedBeforeSync {
 struct PreviousDroppedAtCommit;
 
 impl Plant for PreviousDroppedAtCommit {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn changes(&mut self, _server: ServerId, _old: &Manifest, next: &mut Manifest) {
         next.generations.truncate(1);
     }
@@ -98,10 +90,6 @@ impl Plant for PreviousDroppedAtCommit {
 struct FloorForgottenAtRestart;
 
 impl Plant for FloorForgottenAtRestart {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn restarts(&mut self, server: &mut Server) {
         server.disk_mut().floor = None;
         let forgotten = server.disk().clone();
@@ -118,10 +106,6 @@ struct SharesCommittedSeparately {
 }
 
 impl Plant for SharesCommittedSeparately {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn handles(
         &mut self,
         _now: u64,
@@ -155,10 +139,6 @@ impl Plant for SharesCommittedSeparately {
 struct EmptiedCountsAsOldMember;
 
 impl Plant for EmptiedCountsAsOldMember {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn empties_in_place(&self) -> bool {
         true
     }
@@ -168,10 +148,6 @@ impl Plant for EmptiedCountsAsOldMember {
 struct DamagedServed;
 
 impl Plant for DamagedServed {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn handles(
         &mut self,
         _now: u64,

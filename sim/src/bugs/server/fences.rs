@@ -44,10 +44,6 @@ struct CommitAfterAnothersSeal {
 }
 
 impl Plant for CommitAfterAnothersSeal {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn says(&mut self, _now: u64, server: &mut Server, request: &Request, reply: &mut Reply) {
         self.seals.said(server, request, reply);
     }
@@ -78,10 +74,6 @@ impl Plant for CommitAfterAnothersSeal {
 struct SealedFenceForgotten;
 
 impl Plant for SealedFenceForgotten {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn changes(&mut self, _server: ServerId, _old: &Manifest, next: &mut Manifest) {
         next.sealed = None;
     }
@@ -91,10 +83,6 @@ impl Plant for SealedFenceForgotten {
 struct WriteBackOverAnythingOlder;
 
 impl Plant for WriteBackOverAnythingOlder {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn handles(
         &mut self,
         now: u64,

@@ -36,10 +36,6 @@ struct StaleOverwrite {
 }
 
 impl Plant for StaleOverwrite {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn says(&mut self, _now: u64, server: &mut Server, request: &Request, reply: &mut Reply) {
         if let (Request::Seal { conversation, .. }, Reply::Sealed { .. }) = (&request, &reply) {
             self.loaded.insert((server.id(), *conversation), server.disk().clone());
@@ -72,10 +68,6 @@ struct LoadBeforeLock {
 }
 
 impl Plant for LoadBeforeLock {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn waits(&mut self, server: &mut Server, _request: &Request) {
         self.waiting.entry(server.id()).or_default().push_back(server.disk().clone());
     }

@@ -57,10 +57,6 @@ struct LeakedPromise {
 }
 
 impl Plant for LeakedPromise {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn waits(&mut self, server: &mut Server, request: &Request) {
         if let Request::End { conversation } = request {
             self.dropped.insert((server.id(), *conversation));
@@ -84,10 +80,6 @@ struct LeakedTransaction {
 }
 
 impl Plant for LeakedTransaction {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn waits(&mut self, server: &mut Server, request: &Request) {
         if let Request::End { conversation } = request
             && let Some(pending) = server.pending()
@@ -114,10 +106,6 @@ struct PromiseOutlivesStream {
 }
 
 impl Plant for PromiseOutlivesStream {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn serves(&mut self, now: u64, server: &mut Server, request: &mut Request) -> bool {
         let moment = server.now(now);
         self.kept.retain(|&(id, conversation), until| {
@@ -153,10 +141,6 @@ struct PromiseIgnored {
 }
 
 impl Plant for PromiseIgnored {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn serves(&mut self, _now: u64, server: &mut Server, _request: &mut Request) -> bool {
         if server.is_up() && self.prepared.insert(server.id()) {
             server.reload(0);

@@ -10,10 +10,6 @@ use crate::plant::Plant;
 pub(super) struct DropsPrevious;
 
 impl Plant for DropsPrevious {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn changes(&mut self, _: ServerId, _: &Manifest, next: &mut Manifest) {
         next.generations.truncate(1);
     }
@@ -24,10 +20,6 @@ impl Plant for DropsPrevious {
 pub(super) struct ForgetsSealed;
 
 impl Plant for ForgetsSealed {
-    fn boxed(&self) -> Box<dyn Plant> {
-        Box::new(self.clone())
-    }
-
     fn changes(&mut self, _: ServerId, _: &Manifest, next: &mut Manifest) {
         next.sealed = None;
     }
