@@ -17,6 +17,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tarn_proto::state::ANCESTORS_MAX;
 use tarn_proto::{
     AttemptId, Header, SequenceNumber, SignedHeader, SlotState, StoreId, VersionId, Window,
 };
@@ -269,6 +270,18 @@ impl Evidence {
         self.lineage(base)
             .take_while(|&version| !self.is_certain(version))
             .find(|&version| self.attempt(version) == Some(attempt))
+    }
+
+    /// What is handed along with a version that is built on `predecessor`: the headers from there down to the newest
+    /// version that is certain, as far as they were seen. Every quorum of the new version then links it to what a quorum
+    /// remembers already, whoever is silent later.
+    pub fn ancestors(&self, predecessor: Option<VersionId>) -> Vec<SignedHeader> {
+        let line = predecessor.into_iter().flat_map(|version| self.lineage(version));
+        line.take_while(|&version| !self.is_certain(version))
+            .filter_map(|version| self.seen(version))
+            .map(|seen| seen.header.clone())
+            .take(ANCESTORS_MAX)
+            .collect()
     }
 
     /// The sequence number of a next version: one above every signed one seen, floors included. None when the

@@ -15,6 +15,8 @@ use crate::servermap::ServerMap;
 pub struct Bring {
     header: SignedHeader,
     certificate: Option<Certificate>,
+    /// What it was built on, back to a version known to be Published.
+    ancestors: Vec<SignedHeader>,
     /// Who has which of its shares.
     held: Placement,
     /// Who has shares of it that can be read.
@@ -51,7 +53,15 @@ impl Bring {
             }
         }
         wanted.retain(|_, shares| !shares.is_empty());
-        Self { header: header.clone(), certificate, held, sources, wanted, sent: Placement::new() }
+        Self {
+            header: header.clone(),
+            certificate,
+            ancestors: evidence.ancestors(header.header().predecessor),
+            held,
+            sources,
+            wanted,
+            sent: Placement::new(),
+        }
     }
 
     /// The version.
@@ -62,6 +72,11 @@ impl Bring {
     /// Its certificate, if one was seen.
     pub const fn certificate(&self) -> Option<Certificate> {
         self.certificate
+    }
+
+    /// What it was built on, back to a version known to be Published.
+    pub fn ancestors(&self) -> &[SignedHeader] {
+        &self.ancestors
     }
 
     /// Who has which of its shares.

@@ -34,6 +34,8 @@ pub struct Brought {
     pub header: SignedHeader,
     /// Its certificate, which lets it replace any older version.
     pub certificate: Option<Certificate>,
+    /// What it was built on, back to a version known to be Published.
+    pub ancestors: Vec<SignedHeader>,
     /// The conversation to use: fresh.
     pub conversation: ConversationId,
     /// Which of its shares.
@@ -103,6 +105,7 @@ pub async fn bring_shares(
         shares: brought.shares.iter().copied().collect(),
         tests: Tests::default(),
         finalize: None,
+        ancestors: brought.ancestors.clone(),
     });
     // While blocks go out, the server may refuse at any moment; it need not say anything else.
     let verdict = tokio::select! {

@@ -51,6 +51,9 @@ fn rows(from: &mut Unstructured<'_>, key: &SigningKey, slot: StorageIndex) -> Re
         rows.certificates.push(certificate(from, key)?);
     }
     for _ in 0..from.int_in_range(0..=3)? {
+        rows.ancestors.push(header(from, key, slot)?);
+    }
+    for _ in 0..from.int_in_range(0..=3)? {
         rows.history.push(HistoryRow {
             attempt: bytes(from, 16)?,
             version: bytes(from, 32)?,

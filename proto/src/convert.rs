@@ -9,8 +9,8 @@ use crate::header::{SignedHeader, SignedHeaderError};
 use crate::ids::{IdError, SequenceNumber, ShareNumber, StorageIndex, VersionId};
 use crate::signing::{Certificate, Signature, SigningError, VerifyKey};
 use crate::state::{
-    CERTIFICATES_MAX, ConversationStatus, Expected, GENERATIONS_MAX, Generation, HISTORY_MAX,
-    HistoryEntry, Origin, ReadRefusal, Refusal, ShareHealth, SlotState, Tests,
+    ANCESTORS_MAX, CERTIFICATES_MAX, ConversationStatus, Expected, GENERATIONS_MAX, Generation,
+    HISTORY_MAX, HistoryEntry, Origin, ReadRefusal, Refusal, ShareHealth, SlotState, Tests,
 };
 use crate::wire;
 
@@ -104,6 +104,7 @@ impl From<&SlotState> for wire::SlotState {
             floor: state.floor.as_ref().map(Into::into),
             generations: state.generations.iter().map(Into::into).collect(),
             certificates: state.certificates.iter().map(Into::into).collect(),
+            ancestors: state.ancestors.iter().map(Into::into).collect(),
             history: state.history.iter().map(Into::into).collect(),
             conversation: match state.conversation {
                 None => wire::ConversationState::Unspecified,
@@ -174,6 +175,7 @@ pub fn slot_state(
             .iter()
             .map(|certificate| self::certificate(storage_index, certificate))
             .collect::<Result<_, _>>()?,
+        ancestors: ancestors(storage_index, message.ancestors)?,
         history: message.history.iter().map(history_entry).collect::<Result<_, _>>()?,
         conversation: match known {
             wire::ConversationState::Unspecified => None,
@@ -183,6 +185,15 @@ pub fn slot_state(
         },
         promised_ms: message.promised_ms,
     })
+}
+
+/// Verifies headers of versions that others were built on.
+pub fn ancestors(
+    storage_index: StorageIndex,
+    messages: Vec<wire::SignedHeader>,
+) -> Result<Vec<SignedHeader>, ConvertError> {
+    limit("ancestors", ANCESTORS_MAX, messages.len())?;
+    messages.into_iter().map(|message| signed_header(storage_index, message)).collect()
 }
 
 fn generation(

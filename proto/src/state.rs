@@ -11,6 +11,8 @@ use crate::signing::Certificate;
 pub const GENERATIONS_MAX: usize = 16;
 /// Most certificates a slot's state lists.
 pub const CERTIFICATES_MAX: usize = 2 * GENERATIONS_MAX;
+/// Most versions not held that a slot's state, or an Open, lists as what others were built on.
+pub const ANCESTORS_MAX: usize = 64;
 /// Most history entries a slot's state lists.
 pub const HISTORY_MAX: usize = 16_384;
 
@@ -25,6 +27,8 @@ pub struct SlotState {
     pub generations: Vec<Generation>,
     /// Versions known here to have been Published.
     pub certificates: Vec<Certificate>,
+    /// Versions not held, which one held was built on, back to one known here to have been Published.
+    pub ancestors: Vec<SignedHeader>,
     /// From the asked attempt upward, ascending; the newest few if the slot does not remember it; empty when none was
     /// asked.
     pub history: Vec<HistoryEntry>,
@@ -42,6 +46,7 @@ impl SlotState {
             floor: None,
             generations: Vec::new(),
             certificates: Vec::new(),
+            ancestors: Vec::new(),
             history: Vec::new(),
             conversation: None,
             promised_ms: None,
@@ -58,9 +63,10 @@ impl SlotState {
         self.generations.iter().find(|generation| generation.header.version() == version)
     }
 
-    /// Every signed header in the state: the floor's and those of the generations.
+    /// Every signed header in the state: the floor's, those of the generations, and of what they were built on.
     pub fn headers(&self) -> impl Iterator<Item = &SignedHeader> {
-        self.floor.iter().chain(self.generations.iter().map(|generation| &generation.header))
+        let held = self.generations.iter().map(|generation| &generation.header);
+        self.floor.iter().chain(held).chain(&self.ancestors)
     }
 }
 
@@ -93,7 +99,7 @@ pub enum Origin {
     Brought,
 }
 
-/// One version that was committed to a slot once.
+/// One version that was committed to a slot once, or that such a one was built on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryEntry {
     /// The submission that made it.

@@ -18,14 +18,16 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tarn_proto::state::Tests;
-use tarn_proto::{AttemptId, ConversationId, Refusal, Signature, SlotState, VerifyKey, wire};
+use tarn_proto::{
+    AttemptId, ConversationId, Refusal, Signature, SignedHeader, SlotState, VerifyKey, wire,
+};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 use wire::write_answer::Answer;
 use wire::write_request::Request;
 
 use crate::admission::{Ledger, Ticket};
-use crate::parse::{self, BadCertificate, BoxError};
+use crate::parse::{self, BadStatement, BoxError};
 use crate::server::Server;
 use crate::slots::{LockedSlot, Outcome, Served, refusal_of};
 use crate::store::Store;
@@ -103,11 +105,11 @@ impl From<Refusal> for End {
     }
 }
 
-impl From<BadCertificate> for End {
-    fn from(bad: BadCertificate) -> Self {
+impl From<BadStatement> for End {
+    fn from(bad: BadStatement) -> Self {
         match bad {
-            BadCertificate::Malformed(error) => Self::malformed(error),
-            BadCertificate::Forged => Refusal::BadSignature.into(),
+            BadStatement::Malformed(error) => Self::malformed(error),
+            BadStatement::Forged => Refusal::BadSignature.into(),
         }
     }
 }
@@ -207,6 +209,8 @@ struct Talk<S: Store> {
     tests: Tests,
     /// The tests given at Open were refused and answered, and no others came since.
     tests_refused: bool,
+    /// What the version to be written was built on, as far as the client says so.
+    ancestors: Vec<SignedHeader>,
     /// The attempt of the version that was last asked to be sealed.
     attempt: Option<AttemptId>,
     ticket: Ticket,

@@ -25,7 +25,10 @@ pub struct Manifest {
     pub generations: Vec<StoredGeneration>,
     /// Versions known to have been Published.
     pub certificates: Vec<Certificate>,
-    /// Versions committed here in the last 7 days, at least 64; ascending sequence number.
+    /// Versions that are not held, which one held was built on, back to one known here to have been Published; the
+    /// newest, ascending. They go along with whatever is built on what is held here.
+    pub ancestors: Vec<SignedHeader>,
+    /// Versions committed here in the last 7 days, at least 64, and what they were built on; ascending sequence number.
     pub history: Vec<HistoryRecord>,
 }
 
@@ -51,7 +54,7 @@ pub struct StoredShare {
     pub content: Content,
 }
 
-/// A version that was committed here, and when.
+/// A version that was committed here, or that such a one was built on, and when that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryRecord {
     /// What was committed.

@@ -2,21 +2,22 @@
 //! and does not verify is a refusal.
 
 use tarn_proto::convert::{self, ConvertError};
+use tarn_proto::header::SignedHeaderError;
 use tarn_proto::ids::IdError;
-use tarn_proto::{Certificate, Refusal, StorageIndex, wire};
+use tarn_proto::{Certificate, Refusal, SignedHeader, StorageIndex, wire};
 use tonic::Status;
 
 /// Whatever says what is wrong: an error or a sentence.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a certificate is not taken.
+/// Why something that the file's key should have signed is not taken.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadCertificate {
+pub(crate) enum BadStatement {
     /// Its fields are not what they should be.
     #[error(transparent)]
     Malformed(ConvertError),
     /// It was not signed by the file's key.
-    #[error("the certificate does not verify")]
+    #[error("the signature does not verify")]
     Forged,
 }
 
@@ -24,18 +25,40 @@ pub(crate) enum BadCertificate {
 pub(crate) fn certificate(
     storage_index: StorageIndex,
     message: &wire::Certificate,
-) -> Result<Certificate, BadCertificate> {
-    let widths_fit = message.verify_key.len() == 32 && message.signature.len() == 64;
-    convert::certificate(storage_index, message).map_err(|error| match error {
-        ConvertError::Signing(_) if widths_fit => BadCertificate::Forged,
+) -> Result<Certificate, BadStatement> {
+    let widths_fit = widths_fit(&message.verify_key, &message.signature);
+    convert::certificate(storage_index, message).map_err(|error| bad(error, widths_fit))
+}
+
+/// Headers of this file that others were built on.
+pub(crate) fn ancestors(
+    storage_index: StorageIndex,
+    messages: Vec<wire::SignedHeader>,
+) -> Result<Vec<SignedHeader>, BadStatement> {
+    let fits = |message: &wire::SignedHeader| widths_fit(&message.verify_key, &message.signature);
+    let widths_fit = messages.iter().all(fits);
+    convert::ancestors(storage_index, messages).map_err(|error| bad(error, widths_fit))
+}
+
+fn widths_fit(verify_key: &[u8], signature: &[u8]) -> bool {
+    verify_key.len() == 32 && signature.len() == 64
+}
+
+fn bad(error: ConvertError, widths_fit: bool) -> BadStatement {
+    match error {
+        ConvertError::Signing(_) | ConvertError::Header(SignedHeaderError::Signing(_))
+            if widths_fit =>
+        {
+            BadStatement::Forged
+        }
         ConvertError::Signing(_)
         | ConvertError::Missing(_)
         | ConvertError::TooMany { .. }
         | ConvertError::Unknown { .. }
         | ConvertError::Share(_)
         | ConvertError::Id(_)
-        | ConvertError::Header(_) => BadCertificate::Malformed(error),
-    })
+        | ConvertError::Header(_) => BadStatement::Malformed(error),
+    }
 }
 
 /// An id that must be there.

@@ -17,7 +17,7 @@ use tracing::Instrument;
 use crate::admission::{Ledger, Ticket};
 use crate::clock::millis;
 use crate::conversation;
-use crate::parse::{self, BadCertificate, malformed, unavailable};
+use crate::parse::{self, BadStatement, malformed, unavailable};
 use crate::server::Server;
 use crate::slots::{SlotHandle, refusal_of};
 use crate::store::Store;
@@ -155,8 +155,8 @@ impl<S: Store> Storage for StorageService<S> {
         let answer = if self.server.admits(&request.token) {
             let certificate = match parse::certificate(storage_index, &message) {
                 Ok(certificate) => Ok(certificate),
-                Err(BadCertificate::Forged) => Err(Refusal::BadSignature),
-                Err(BadCertificate::Malformed(error)) => return Err(malformed(error)),
+                Err(BadStatement::Forged) => Err(Refusal::BadSignature),
+                Err(BadStatement::Malformed(error)) => return Err(malformed(error)),
             };
             let certificate =
                 if self.server.config.read_only { Err(Refusal::ReadOnly) } else { certificate };

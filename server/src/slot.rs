@@ -208,6 +208,7 @@ impl Slot {
                 origin: Origin::Committed(conversation),
                 discarded: claim.discard.as_ref().map_or(&[], Discard::versions),
                 certificate: None,
+                ancestors: &claim.ancestors,
             },
         )))
     }
@@ -215,12 +216,14 @@ impl Slot {
     /// What bringing a version that is signed already makes of the slot: it may replace nothing, a damaged share of
     /// the same version, or its own predecessor; with its certificate, anything older. Needs no conversation and is
     /// no Seal. Without its certificate, a version not held is stale below the highest sequence number sealed.
+    /// `ancestors` are what it was built on, as far as whoever brings it says so.
     pub fn bring(
         &self,
         now: Now,
         header: SignedHeader,
         write: VerifiedWrite,
         certificate: Option<Certificate>,
+        ancestors: &[SignedHeader],
     ) -> Result<Change, Refusal> {
         if header.header().storage_index != self.storage_index
             || certificate.is_some_and(|certificate| !rules::certifies(&certificate, &header))
@@ -246,7 +249,14 @@ impl Slot {
         Ok(Change::Becomes(change::written(
             &self.manifest,
             now,
-            Write { header, write, origin: Origin::Brought, discarded: &[], certificate },
+            Write {
+                header,
+                write,
+                origin: Origin::Brought,
+                discarded: &[],
+                certificate,
+                ancestors,
+            },
         )))
     }
 
@@ -292,6 +302,7 @@ impl Slot {
             floor: self.manifest.floor.clone(),
             generations: self.manifest.generations.iter().map(describe).collect(),
             certificates: self.manifest.certificates.clone(),
+            ancestors: self.manifest.ancestors.clone(),
             history: attempt.map_or_else(Vec::new, |attempt| self.history_from(attempt)),
             conversation: conversation.map(|conversation| self.status(conversation)),
             promised_ms: self

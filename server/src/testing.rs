@@ -173,14 +173,14 @@ impl Version {
     }
 
     pub(crate) fn claim(&self, tests: Tests) -> Claim {
-        Claim { header: self.prepared(), tests, discard: None }
+        Claim { header: self.prepared(), tests, discard: None, ancestors: Vec::new() }
     }
 
     pub(crate) fn claim_discarding(&self, tests: Tests, dropped: &[VersionId]) -> Claim {
         let header = self.prepared();
         let signature = self.discard_signature(STORE, dropped);
         let discard = Discard::verify(&header, dropped.to_vec(), &signature).unwrap();
-        Claim { header, tests, discard: Some(discard) }
+        Claim { header, tests, discard: Some(discard), ancestors: Vec::new() }
     }
 
     /// These shares, checked, with all bytes inline.

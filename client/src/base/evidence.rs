@@ -72,6 +72,9 @@ impl Evidence {
                 let seen = evidence.note(&generation.header);
                 seen.holders.insert(store, generation.shares.clone());
             }
+            for header in &state.ancestors {
+                evidence.note(header);
+            }
             for certificate in &state.certificates {
                 evidence.certificates.insert(certificate.version(), *certificate);
             }

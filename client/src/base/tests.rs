@@ -350,6 +350,26 @@ fn our_attempt_is_found_published_through_history_on_the_chain_only() {
 }
 
 #[test]
+fn our_attempt_is_found_below_a_base_by_what_goes_along_with_it() {
+    let file = File::on(5, 2);
+    let v1 = file.version(1, 1, None);
+    let ours = file.version(2, 7, Some(&v1));
+    let next = file.version(3, 8, Some(&ours));
+    let mut answers: Vec<_> = (0..3).map(|s| holds(s, &[&v1])).collect();
+    answers[0] = holds(0, &[&next]);
+    let gather = |answers: &[(u8, SlotState)]| {
+        Evidence::gather(&answers.iter().cloned().map(|(s, a)| (store(s), a)).collect())
+    };
+    let attempt = AttemptId::new([7; 16]);
+    assert_eq!(gather(&answers).carried_by(next.version(), attempt), None, "nobody tells of it");
+    answers[0].1.ancestors = vec![ours.clone()];
+    let evidence = gather(&answers);
+    assert_eq!(evidence.carried_by(next.version(), attempt), Some(ours.version()));
+    // Nothing of v1 was certified, and two of five are no quorum: it goes along too.
+    assert_eq!(evidence.ancestors(Some(next.version())), [next, ours, v1]);
+}
+
+#[test]
 fn the_next_number_is_above_every_floor() {
     let file = File::on(3, 2);
     let v1 = file.version(1, 1, None);

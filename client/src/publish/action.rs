@@ -32,6 +32,8 @@ pub enum Action {
         draft: Draft,
         /// A version known to be Published, whose certificate rides on each Open.
         finalize: Option<(SequenceNumber, VersionId)>,
+        /// What the draft is built on, back to a version known to be Published.
+        ancestors: Vec<SignedHeader>,
         /// Who gets what.
         lanes: Vec<PrepareLane>,
     },
@@ -95,6 +97,8 @@ pub enum Action {
         certificate: Option<Certificate>,
         /// Which of its shares.
         shares: BTreeSet<ShareNumber>,
+        /// What it was built on, back to a version known to be Published.
+        ancestors: Vec<SignedHeader>,
         /// Who has shares of it that can be read.
         sources: Placement,
     },

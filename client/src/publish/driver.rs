@@ -153,12 +153,12 @@ impl Driver {
             Action::Query { message, server, conversation } => {
                 self.tasks.spawn(async move { context.query(message, server, conversation).await });
             }
-            Action::Prepare { draft, finalize, lanes } => {
+            Action::Prepare { draft, finalize, ancestors, lanes } => {
                 let geometry = draft.geometry;
                 self.total = self.machine_total(&lanes, geometry);
-                let mut encoding = Encoding::new(Arc::clone(&context), draft);
+                let mut encoding = Encoding::new(Arc::clone(&context), draft, finalize, ancestors);
                 for lane in lanes {
-                    let (conversation, task) = encoding.lane(lane, finalize);
+                    let (conversation, task) = encoding.lane(lane);
                     self.spawn_lane(conversation, task);
                 }
                 self.tasks.spawn(encoding.run());
@@ -187,10 +187,12 @@ impl Driver {
                 conversation,
                 header,
                 certificate,
+                ancestors,
                 shares,
                 sources,
             } => {
-                let brought = Brought { header, certificate, conversation, shares, sources };
+                let brought =
+                    Brought { header, certificate, ancestors, conversation, shares, sources };
                 self.tasks.spawn(async move { context.bring(message, server, brought).await });
             }
             Action::Finalize { message, server, sequence_number, version } => {

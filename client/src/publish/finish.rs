@@ -58,6 +58,8 @@ impl Publish {
                 conversation,
                 header: header.clone(),
                 certificate: None,
+                // Whoever gets more shares of it has linked it already.
+                ancestors: Vec::new(),
                 shares,
                 sources: placement.clone(),
             });
@@ -74,6 +76,7 @@ impl Publish {
                 conversation,
                 header: bring.header().clone(),
                 certificate: bring.certificate(),
+                ancestors: bring.ancestors().to_vec(),
                 shares,
                 sources: bring.sources().clone(),
             });

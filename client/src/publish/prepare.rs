@@ -138,7 +138,13 @@ impl Publish {
             );
             lanes.push(PrepareLane { message, server, conversation, shares, tests });
         }
-        self.actions.push(Action::Prepare { draft, finalize: self.certain_base(), lanes });
+        let (finalize, ancestors) = (self.certain_base(), self.ancestors());
+        self.actions.push(Action::Prepare { draft, finalize, ancestors, lanes });
+    }
+
+    /// What goes along so that the new version is linked to what was Published before.
+    fn ancestors(&self) -> Vec<SignedHeader> {
+        self.servermap.evidence().ancestors(self.base.version())
     }
 
     /// The base, if it is known to be Published and some server has no certificate of it yet.

@@ -41,6 +41,8 @@ pub enum Action {
         certificate: Option<Certificate>,
         /// Which of its shares.
         shares: BTreeSet<ShareNumber>,
+        /// What it was built on, back to a version known to be Published.
+        ancestors: Vec<SignedHeader>,
         /// Who has shares of it that can be read.
         sources: Placement,
     },

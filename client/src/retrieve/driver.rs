@@ -198,11 +198,13 @@ impl Driver {
                 conversation,
                 header,
                 certificate,
+                ancestors,
                 shares,
                 sources,
             } => {
                 let (client, clients) = (self.client(server), Arc::clone(&self.clients));
-                let brought = Brought { header, certificate, conversation, shares, sources };
+                let brought =
+                    Brought { header, certificate, ancestors, conversation, shares, sources };
                 let workers = self.workers;
                 self.spawn(
                     async move {

@@ -191,6 +191,7 @@ impl Retrieve {
                 conversation,
                 header: header.clone(),
                 certificate: bring.certificate(),
+                ancestors: bring.ancestors().to_vec(),
                 shares,
                 sources: bring.sources().clone(),
             });

@@ -11,7 +11,8 @@ use tarn_proto::convert::ConvertError;
 use tarn_proto::state::Tests;
 use tarn_proto::wire::{self, write_request::Request};
 use tarn_proto::{
-    Certificate, ConversationId, Refusal, Shape, ShareNumber, SlotState, StorageIndex, VerifyKey,
+    Certificate, ConversationId, Refusal, Shape, ShareNumber, SignedHeader, SlotState,
+    StorageIndex, VerifyKey,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -47,6 +48,8 @@ pub struct OpenRequest {
     pub tests: Tests,
     /// A certificate to record, whatever becomes of the conversation.
     pub finalize: Option<Certificate>,
+    /// What the version was built on, back to one known to be Published.
+    pub ancestors: Vec<SignedHeader>,
 }
 
 /// What a server says in a conversation.
@@ -124,6 +127,7 @@ impl ServerClient {
             tests: Some((&request.tests).into()),
             base_version_id: Bytes::new(),
             finalize: request.finalize.as_ref().map(Into::into),
+            ancestors: request.ancestors.iter().map(Into::into).collect(),
         }
     }
 }

@@ -102,17 +102,28 @@ fn states() -> impl Strategy<Value = SlotState> {
         prop::option::of(signed_headers()),
         vec(generations(), 0..4),
         vec(certificates(), 0..4),
+        vec(signed_headers(), 0..4),
         vec(history_entries(), 0..4),
         conversation,
         any::<Option<u64>>(),
     )
         .prop_map(
-            |(store, floor, generations, certificates, history, conversation, promised_ms)| {
+            |(
+                store,
+                floor,
+                generations,
+                certificates,
+                ancestors,
+                history,
+                conversation,
+                promised_ms,
+            )| {
                 SlotState {
                     store,
                     floor,
                     generations,
                     certificates,
+                    ancestors,
                     history,
                     conversation,
                     promised_ms,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tarn_proto::geometry::{Geometry, GeometryError, Shape};
 use tarn_proto::state::Tests;
 use tarn_proto::{
-    Certificate, ConversationId, Refusal, ShareNumber, StorageIndex, VerifyKey, convert, wire,
+    Certificate, ConversationId, Refusal, ShareNumber, SignedHeader, StorageIndex, VerifyKey,
+    convert, wire,
 };
 use wire::write_request::Request;
 
@@ -30,12 +31,14 @@ struct Opening {
     tests: Tests,
     is_update: bool,
     finalize: Option<wire::Certificate>,
+    ancestors: Vec<wire::SignedHeader>,
 }
 
 /// A client that may write to the slot it names.
 struct Permitted {
     verify_key: VerifyKey,
     certificate: Option<Certificate>,
+    ancestors: Vec<SignedHeader>,
 }
 
 /// What an Open was granted.
@@ -43,6 +46,7 @@ struct Admitted {
     ticket: Ticket,
     plan: Plan,
     verify_key: VerifyKey,
+    ancestors: Vec<SignedHeader>,
 }
 
 /// Reads the first message and opens the conversation, or says why not.
@@ -94,6 +98,7 @@ fn parse(message: wire::Open) -> Result<Opening, End> {
         tests: tests.map_err(End::malformed)?.unwrap_or_default(),
         is_update: !message.base_version_id.is_empty(),
         finalize: message.finalize,
+        ancestors: message.ancestors,
     })
 }
 
@@ -103,7 +108,7 @@ async fn admit<S: Store>(
     handle: &SlotHandle<S>,
     opening: &Opening,
 ) -> Result<Admitted, End> {
-    let Permitted { verify_key, certificate } = permit(server, opening)?;
+    let Permitted { verify_key, certificate, ancestors } = permit(server, opening)?;
     // Its own step, whatever becomes of the conversation.
     if let Some(certificate) = certificate {
         finalize(handle, certificate).await;
@@ -116,7 +121,7 @@ async fn admit<S: Store>(
     server.require_space(plan.announced_bytes().max(1)).await?;
     let ticket = Ticket::conversation(connection, Arc::clone(&server.ledger));
     let busy = || End::refused(Refusal::OverQuota, "too many conversations are open");
-    Ok(Admitted { ticket: ticket.ok_or_else(busy)?, plan, verify_key })
+    Ok(Admitted { ticket: ticket.ok_or_else(busy)?, plan, verify_key, ancestors })
 }
 
 fn permit<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Permitted, End> {
@@ -128,7 +133,8 @@ fn permit<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Permitted, 
         None => None,
         Some(message) => Some(parse::certificate(opening.storage_index, message)?),
     };
-    Ok(Permitted { verify_key, certificate })
+    let ancestors = parse::ancestors(opening.storage_index, opening.ancestors.clone())?;
+    Ok(Permitted { verify_key, certificate, ancestors })
 }
 
 fn plan<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Plan, End> {
@@ -184,6 +190,7 @@ async fn begin<S: Store>(
             verify_key: admitted.verify_key,
             tests: opening.tests,
             tests_refused: false,
+            ancestors: admitted.ancestors,
             attempt: None,
             ticket: admitted.ticket,
             served,

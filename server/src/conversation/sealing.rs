@@ -49,7 +49,12 @@ impl<S: Store> Conversation<S> {
                     PreparedHeader::verify(store, self.talk.verify_key, header, &signature)?;
                 let discard =
                     discard.map(|discard| parse_discard(&prepared, &discard)).transpose()?;
-                let claim = Claim { header: prepared, tests: self.talk.tests.clone(), discard };
+                let claim = Claim {
+                    header: prepared,
+                    tests: self.talk.tests.clone(),
+                    discard,
+                    ancestors: self.talk.ancestors.clone(),
+                };
                 self.promise(stream, claim).await
             }
             Authority::Bring(bring) => {
@@ -116,7 +121,9 @@ impl<S: Store> Conversation<S> {
         let talk = &self.talk;
         let mut slot = talk.lock().await?;
         let outcome = slot
-            .change(|slot, now| slot.bring(now, signed.clone(), write.clone(), certificate))
+            .change(|slot, now| {
+                slot.bring(now, signed.clone(), write.clone(), certificate, &talk.ancestors)
+            })
             .await
             .map_err(|refusal| talk.evidence(&slot, refusal))?;
         let state = talk.state(&slot).as_ref().map(Into::into);

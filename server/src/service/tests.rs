@@ -212,6 +212,7 @@ fn open_message(number: u8, version: &Version, shares: &[u8]) -> wire::Open {
         tests: None,
         base_version_id: Bytes::new(),
         finalize: None,
+        ancestors: Vec::new(),
     }
 }
 

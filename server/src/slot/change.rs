@@ -1,7 +1,9 @@
 //! What a slot's manifest becomes: pure functions from one manifest to the next. Whether a change is allowed is
 //! decided before.
 
-use tarn_proto::state::HISTORY_MAX;
+use std::collections::BTreeMap;
+
+use tarn_proto::state::{ANCESTORS_MAX, HISTORY_MAX};
 use tarn_proto::{
     Certificate, HistoryEntry, Origin, ShareHealth, ShareNumber, SignedHeader, VersionId,
 };
@@ -21,6 +23,8 @@ pub(super) struct Write<'a> {
     pub(super) origin: Origin,
     pub(super) discarded: &'a [VersionId],
     pub(super) certificate: Option<Certificate>,
+    /// What the version was built on, as far as whoever writes it says so.
+    pub(super) ancestors: &'a [SignedHeader],
 }
 
 /// Which part of a version was found to be damaged.
@@ -41,9 +45,16 @@ pub(super) fn written(manifest: &Manifest, now: Now, write: Write<'_>) -> Manife
     let held = next.generations.iter_mut().find(|held| held.header.version() == version);
     match held {
         Some(held) => add_shares(held, write.write, write.origin),
-        None => add_generation(&mut next, now, write.header, write.write, write.origin),
+        None => {
+            for ancestor in rules::chain_below(&write.header, write.ancestors.iter()) {
+                remember(&mut next.history, now, ancestor);
+                next.ancestors.push(ancestor.clone());
+            }
+            add_generation(&mut next, now, write.header, write.write, write.origin);
+        }
     }
     keep_certificates(&mut next);
+    keep_ancestors(&mut next);
     next
 }
 
@@ -54,6 +65,7 @@ pub(super) fn finalized(manifest: &Manifest, certificate: Certificate) -> Manife
     next.generations.retain(|held| held.header.order() >= order);
     next.certificates.push(certificate);
     keep_certificates(&mut next);
+    keep_ancestors(&mut next);
     next
 }
 
@@ -102,21 +114,46 @@ fn add_shares(held: &mut StoredGeneration, write: VerifiedWrite, origin: Origin)
     }
 }
 
+/// Remembers a version at its place, once.
 fn remember(history: &mut Vec<HistoryRecord>, now: Now, header: &SignedHeader) {
-    history.push(HistoryRecord {
-        entry: HistoryEntry {
-            attempt: header.header().attempt,
-            version: header.version(),
-            predecessor: header.header().predecessor,
-            sequence_number: header.header().sequence_number,
-        },
-        committed_at: now.unix_seconds,
-    });
+    let (sequence_number, version) = header.order();
+    if history.iter().any(|record| record.entry.version == version) {
+        return;
+    }
+    let entry = HistoryEntry {
+        attempt: header.header().attempt,
+        version,
+        predecessor: header.header().predecessor,
+        sequence_number,
+    };
+    let at = history.partition_point(|record| record.entry.sequence_number <= sequence_number);
+    history.insert(at, HistoryRecord { entry, committed_at: now.unix_seconds });
     let forgotten_before = now.unix_seconds.saturating_sub(HISTORY_KEPT_SECONDS);
     let young =
         history.iter().rev().take_while(|record| record.committed_at >= forgotten_before).count();
     let kept = young.clamp(HISTORY_KEPT, HISTORY_MAX);
     history.drain(..history.len().saturating_sub(kept));
+}
+
+/// Keeps of the versions not held those that one held was built on, back to one known to have been Published: whoever
+/// builds on what is held here hands them along.
+fn keep_ancestors(next: &mut Manifest) {
+    if next.ancestors.is_empty() {
+        return;
+    }
+    let held = || next.generations.iter().map(|held| &held.header);
+    let is_certified = |header: &&SignedHeader| {
+        next.certificates.iter().any(|certificate| certificate.version() == header.version())
+    };
+    let mut kept = BTreeMap::new();
+    for generation in held().filter(|header| !is_certified(header)) {
+        let below = rules::chain_below(generation, held().chain(&next.ancestors));
+        let unpublished = below.into_iter().take_while(|header| !is_certified(header));
+        kept.extend(unpublished.map(|header| (header.order(), header.clone())));
+    }
+    kept.retain(|_, header| next.generation(header.version()).is_none());
+    let too_many = kept.len().saturating_sub(ANCESTORS_MAX);
+    next.ancestors = kept.into_values().skip(too_many).collect();
 }
 
 /// Keeps the certificates of held versions and the newest one, each once.

@@ -17,6 +17,8 @@ pub struct Claim {
     pub tests: Tests,
     /// What the Commit is to drop.
     pub discard: Option<Discard>,
+    /// What the version was built on, as far as its writer says so.
+    pub ancestors: Vec<SignedHeader>,
 }
 
 /// A header that its writer has prepared for one store. It is no version yet: that takes the signature that comes

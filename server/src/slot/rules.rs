@@ -119,6 +119,18 @@ pub(super) fn certifies(certificate: &Certificate, header: &SignedHeader) -> boo
         && certificate.verify_key() == header.verify_key()
 }
 
+/// Of these headers, those that `version` was built on, newest first: each is named by the hash in the one before, so
+/// no signature need be asked who says so. What is off that chain means nothing.
+pub(super) fn chain_below<'a>(
+    version: &SignedHeader,
+    headers: impl Iterator<Item = &'a SignedHeader>,
+) -> Vec<&'a SignedHeader> {
+    let known: BTreeMap<VersionId, &SignedHeader> =
+        headers.map(|header| (header.version(), header)).collect();
+    let below = |header: &SignedHeader| known.get(&header.header().predecessor?).copied();
+    std::iter::successors(below(version), |header| below(header)).collect()
+}
+
 /// Every predecessor link that the slot knows: from its history, its floor and its generations.
 fn predecessors(manifest: &Manifest) -> BTreeMap<VersionId, Option<VersionId>> {
     let history =

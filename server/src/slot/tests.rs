@@ -3,6 +3,7 @@
 use super::*;
 use crate::testing::{STORE, Version, Writer, conversation};
 
+mod ancestors;
 mod bring;
 mod commit;
 mod discard;

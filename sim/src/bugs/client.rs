@@ -10,7 +10,7 @@ mod reentry;
 
 use super::server::crowd;
 use super::{Bug, Found};
-use crate::options::Options;
+use crate::options::{Habit, Options};
 
 const fn anything(_: &mut Options) {}
 
@@ -20,6 +20,18 @@ fn lossy_crowd(options: &mut Options) {
     crowd(options);
     options.network.lost = 150;
     options.faults.kills = None;
+}
+
+/// Writers die in the midst of commits that one server's share makes readable, others build on what is left, and the
+/// submissions of the dead are made again.
+fn repeats(options: &mut Options) {
+    options.setup.window = 5;
+    crowd(options);
+    options.callers = vec![Habit::Overwrites; 4];
+    options.shapes = vec![(1, 3, 5)];
+    options.double_submits = 300;
+    options.network.lost = 150;
+    options.faults.kills = Some(400);
 }
 
 /// Every one.
@@ -111,6 +123,14 @@ pub(super) static BUGS: &[Bug] = &[
         plant: || Box::new(asking::NoWriteBack),
         tune: anything,
         found: Found::BySeed(2305),
+    },
+    Bug {
+        name: "links-left-out",
+        hazard: None,
+        sentence: "what a version was built on since the last certain one is not handed along with it",
+        plant: || Box::new(identity::LinksLeftOut),
+        tune: repeats,
+        found: Found::BySeed(1977),
     },
     Bug {
         name: "prepared-again",

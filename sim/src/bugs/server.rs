@@ -75,11 +75,12 @@ struct Seals(BTreeMap<(ServerId, ConversationId), (Claim, VerifiedWrite)>);
 impl Seals {
     /// Remembers what a server has just sealed.
     fn said(&mut self, server: &Server, request: &Request, reply: &Reply) {
-        if let Request::Seal { conversation, shares, tests, made, .. } = request
+        if let Request::Seal { conversation, shares, tests, made, ancestors, .. } = request
             && let Reply::Sealed { .. } = reply
         {
             let header = made.prepared(server.id().store());
-            let claim = Claim { header, tests: tests.clone(), discard: None };
+            let (tests, ancestors) = (tests.clone(), ancestors.clone());
+            let claim = Claim { header, tests, discard: None, ancestors };
             self.0.insert((server.id(), *conversation), (claim, made.write(shares)));
         }
     }

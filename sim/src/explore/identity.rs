@@ -255,6 +255,9 @@ fn of_client(world: &World, client: &Client) -> Identity {
             for (stream, server) in client.conversations() {
                 out.byte(b'l').byte(server.0).bytes(stream.as_bytes());
             }
+            for version in client.ancestors() {
+                out.byte(b'u').bytes(version.as_bytes());
+            }
         }
         Machine::Read(machine) => {
             out.byte(b'R').byte(u8::from(client.was_short()));

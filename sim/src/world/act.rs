@@ -24,6 +24,15 @@ use super::{
     WriteMark,
 };
 
+/// What a publish or a read asks to be brought.
+struct Brought {
+    header: SignedHeader,
+    certificate: Option<Certificate>,
+    ancestors: Vec<SignedHeader>,
+    shares: BTreeSet<ShareNumber>,
+    sources: Placement,
+}
+
 impl World {
     /// One step of a machine, and everything it asks for put on its way.
     pub(super) fn step(&mut self, id: ClientId, event: MachineEvent) {
@@ -127,8 +136,10 @@ impl World {
             Action::Query { message, server, conversation } => {
                 self.ask(id, Some(message), server, Request::Query { attempt, conversation });
             }
-            Action::Prepare { draft, finalize, lanes } => {
-                self.prepare(id, draft, finalize, lanes);
+            Action::Prepare { draft, finalize, ancestors, lanes } => {
+                let certificate =
+                    finalize.map(|(number, version)| self.certificate(number, version));
+                self.prepare(id, draft, certificate, ancestors, lanes);
             }
             Action::Retest { message, conversation, tests, .. } => {
                 let Some(lane) = self.lane(id, conversation) else {
@@ -143,6 +154,7 @@ impl World {
                     shares: lane.shares.clone(),
                     tests,
                     finalize: None,
+                    ancestors: lane.ancestors.clone(),
                     made,
                 };
                 self.ask(id, Some(message), server, seal);
@@ -155,8 +167,18 @@ impl World {
             Action::Commit { message, server, conversation, header } => {
                 self.ask(id, Some(message), server, Request::Commit { conversation, header });
             }
-            Action::Bring { message, server, header, shares, certificate, sources, .. } => {
-                self.bring(id, message, server, &header, shares, certificate, &sources);
+            Action::Bring {
+                message,
+                server,
+                conversation: _,
+                header,
+                certificate,
+                ancestors,
+                shares,
+                sources,
+            } => {
+                let brought = Brought { header, certificate, ancestors, shares, sources };
+                self.bring(id, message, server, brought);
             }
             Action::Finalize { message, server, sequence_number, version } => {
                 let certificate = self.certificate(sequence_number, version);
@@ -185,8 +207,18 @@ impl World {
                 let query = Request::Query { attempt: None, conversation: None };
                 self.ask(id, Some(message), server, query);
             }
-            ReadAction::Bring { message, server, header, certificate, shares, sources, .. } => {
-                self.bring(id, message, server, &header, shares, certificate, &sources);
+            ReadAction::Bring {
+                message,
+                server,
+                conversation: _,
+                header,
+                certificate,
+                ancestors,
+                shares,
+                sources,
+            } => {
+                let brought = Brought { header, certificate, ancestors, shares, sources };
+                self.bring(id, message, server, brought);
             }
             ReadAction::ReadRows { message, server, header, .. } => {
                 let version = header.version();
@@ -248,11 +280,11 @@ impl World {
         &mut self,
         id: ClientId,
         draft: Draft,
-        finalize: Option<(SequenceNumber, VersionId)>,
+        finalize: Option<Certificate>,
+        ancestors: Vec<SignedHeader>,
         lanes: Vec<PrepareLane>,
     ) {
         let version = (draft.sequence_number, draft.predecessor, draft.attempt);
-        let certificate = finalize.map(|(number, version)| self.certificate(number, version));
         let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
         let mut conversations = Vec::new();
         for lane in lanes {
@@ -274,7 +306,8 @@ impl World {
                 message: lane.message,
                 number,
                 made: None,
-                finalize: certificate,
+                finalize,
+                ancestors: ancestors.clone(),
             };
             client.lanes.insert(lane.conversation, copy);
         }
@@ -284,17 +317,8 @@ impl World {
     }
 
     /// What a server is to be brought is regenerated from others first.
-    #[allow(clippy::too_many_arguments, reason = "the fields of one action")]
-    fn bring(
-        &mut self,
-        id: ClientId,
-        message: MessageId,
-        server: StoreId,
-        header: &SignedHeader,
-        shares: BTreeSet<ShareNumber>,
-        certificate: Option<Certificate>,
-        sources: &Placement,
-    ) {
+    fn bring(&mut self, id: ClientId, message: MessageId, server: StoreId, brought: Brought) {
+        let Brought { header, certificate, ancestors, shares, sources } = brought;
         let Some(made) = self.made.get(&header.version()).cloned() else {
             return self.fail(id, message, "nobody ever made that version");
         };
@@ -311,7 +335,8 @@ impl World {
         if distinct_shares(&readable) < usize::from(need) {
             return self.fail(id, message, "too few shares can be read");
         }
-        self.ask(id, Some(message), server, Request::Bring { made, shares, certificate });
+        let bring = Request::Bring { made, shares, certificate, ancestors };
+        self.ask(id, Some(message), server, bring);
     }
 
     fn release(&mut self, id: ClientId, server: StoreId, conversation: tarn_proto::ConversationId) {

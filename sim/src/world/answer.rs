@@ -337,6 +337,7 @@ impl World {
                 tests: lane.tests.clone(),
                 made: Arc::clone(&made),
                 finalize: lane.finalize,
+                ancestors: lane.ancestors.clone(),
             };
             let envelope = EnvelopeId { client: id, number, leg: Leg::Request, copy: 0 };
             self.put_request(envelope, server, seal);

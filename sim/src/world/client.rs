@@ -91,6 +91,7 @@ pub(super) struct LaneCopy {
     pub(super) number: u32,
     pub(super) made: Option<Arc<Made>>,
     pub(super) finalize: Option<Certificate>,
+    pub(super) ancestors: Vec<SignedHeader>,
 }
 
 /// A write message that is outstanding: what P1 counts.
@@ -235,6 +236,11 @@ impl Client {
     /// Conversations that its driver believes to be open.
     pub fn conversations(&self) -> impl Iterator<Item = (ConversationId, ServerId)> {
         self.lanes.iter().map(|(&conversation, lane)| (conversation, lane.server))
+    }
+
+    /// The versions that go along in its open conversations as what its own is built on.
+    pub fn ancestors(&self) -> impl Iterator<Item = VersionId> {
+        self.lanes.values().flat_map(|lane| &lane.ancestors).map(SignedHeader::version)
     }
 
     pub(super) const fn draw_number(&mut self) -> u32 {

@@ -74,6 +74,8 @@ pub enum Request {
         made: Arc<Made>,
         /// A certificate that rides on Open.
         finalize: Option<Certificate>,
+        /// What the version was built on, which rides on Open too.
+        ancestors: Vec<SignedHeader>,
     },
     /// Renew the promise.
     Extend {
@@ -95,6 +97,8 @@ pub enum Request {
         shares: BTreeSet<ShareNumber>,
         /// Its certificate, if it has one.
         certificate: Option<Certificate>,
+        /// What it was built on.
+        ancestors: Vec<SignedHeader>,
     },
     /// Record a certificate.
     Finalize {

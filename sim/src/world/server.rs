@@ -254,7 +254,7 @@ impl Server {
                     Err(refusal) => self.refuse(now, *conversation, refusal),
                 }
             }
-            Request::Bring { made, shares, certificate } => {
+            Request::Bring { made, shares, certificate, ancestors } => {
                 if *stage == Stage::Done {
                     return Handled::say(Reply::Written);
                 }
@@ -263,7 +263,7 @@ impl Server {
                 }
                 let Some(slot) = &self.slot else { return Handled::Silent };
                 let write = made.write(shares);
-                match slot.bring(now, made.header.clone(), write, *certificate) {
+                match slot.bring(now, made.header.clone(), write, *certificate, ancestors) {
                     Ok(Change::Becomes(manifest)) => Handled::write(manifest, Stage::Done),
                     Ok(Change::AlreadySo) => Handled::say(Reply::Written),
                     Err(refusal) => self.refuse_unary(now, refusal),
@@ -295,7 +295,8 @@ impl Server {
     }
 
     fn handle_seal(&mut self, now: Now, request: &Request, stage: &Stage) -> Handled {
-        let Request::Seal { conversation, shares, tests, made, finalize } = request else {
+        let Request::Seal { conversation, shares, tests, made, finalize, ancestors } = request
+        else {
             return Handled::Silent;
         };
         if self.gone.contains(conversation) {
@@ -315,7 +316,12 @@ impl Server {
             return gone();
         }
         let prepared = made.prepared(self.id.store());
-        let claim = Claim { header: prepared, tests: tests.clone(), discard: None };
+        let claim = Claim {
+            header: prepared,
+            tests: tests.clone(),
+            discard: None,
+            ancestors: ancestors.clone(),
+        };
         if *stage != Stage::Fenced {
             if let Err(refusal) = slot.judge_seal(now, *conversation, &claim) {
                 return self.refuse(now, *conversation, refusal);

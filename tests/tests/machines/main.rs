@@ -79,11 +79,14 @@ struct Writer {
     machine: Publish,
     attempt: AttemptId,
     /// What each conversation is to write, and the header once it is encoded.
-    lanes: BTreeMap<ConversationId, (StoreId, BTreeSet<ShareNumber>, SignedHeader)>,
+    lanes: BTreeMap<ConversationId, Lane>,
     ended: bool,
     killed: bool,
     began: u64,
 }
+
+/// What a writer's driver keeps of a conversation: with whom, which shares, of what, built on what.
+type Lane = (StoreId, BTreeSet<ShareNumber>, SignedHeader, Vec<SignedHeader>);
 
 #[derive(Debug, Clone)]
 enum Message {
@@ -105,6 +108,7 @@ enum Ask {
         shares: BTreeSet<ShareNumber>,
         tests: Tests,
         header: SignedHeader,
+        ancestors: Vec<SignedHeader>,
     },
     Commit {
         message: MessageId,
@@ -120,6 +124,7 @@ enum Ask {
         header: SignedHeader,
         shares: BTreeSet<ShareNumber>,
         certificate: Option<Certificate>,
+        ancestors: Vec<SignedHeader>,
     },
     Finalize {
         message: MessageId,
@@ -335,11 +340,12 @@ impl World {
             Action::Query { message, server, conversation } => {
                 ask(server, Ask::Query { message, attempt, conversation })
             }
-            Action::Prepare { draft, lanes, .. } => {
+            Action::Prepare { draft, ancestors, lanes, .. } => {
                 let header = self.encode(&draft);
                 let writer = self.writers.get_mut(&id).unwrap();
                 for lane in lanes {
-                    let kept = (lane.server, lane.shares.clone(), header.clone());
+                    let kept =
+                        (lane.server, lane.shares.clone(), header.clone(), ancestors.clone());
                     writer.lanes.insert(lane.conversation, kept);
                     let seal = Ask::Seal {
                         message: lane.message,
@@ -347,6 +353,7 @@ impl World {
                         shares: lane.shares,
                         tests: lane.tests,
                         header: header.clone(),
+                        ancestors: ancestors.clone(),
                     };
                     self.in_flight.push(ask(lane.server, seal));
                 }
@@ -354,8 +361,8 @@ impl World {
                 return self.tell(id, Event::Encoded { header });
             }
             Action::Retest { message, server, conversation, tests } => {
-                let (_, shares, header) = self.writers[&id].lanes[&conversation].clone();
-                ask(server, Ask::Seal { message, conversation, shares, tests, header })
+                let (_, shares, header, ancestors) = self.writers[&id].lanes[&conversation].clone();
+                ask(server, Ask::Seal { message, conversation, shares, tests, header, ancestors })
             }
             Action::Extend { message, server, conversation } => {
                 ask(server, Ask::Extend { message, conversation })
@@ -365,8 +372,8 @@ impl World {
             Action::Commit { message, server, conversation, header } => {
                 ask(server, Ask::Commit { message, conversation, header })
             }
-            Action::Bring { message, server, header, shares, certificate, .. } => {
-                ask(server, Ask::Bring { message, header, shares, certificate })
+            Action::Bring { message, server, header, shares, certificate, ancestors, .. } => {
+                ask(server, Ask::Bring { message, header, shares, certificate, ancestors })
             }
             Action::Finalize { message, server, sequence_number, version } => {
                 let certificate = Certificate::sign(&self.key, sequence_number, version);

@@ -39,7 +39,7 @@ impl World {
                 let state = slot.state(now, Some(attempt), conversation);
                 Some(Event::Mapped { message, state })
             }
-            Ask::Seal { message, conversation, shares, tests, header } => {
+            Ask::Seal { message, conversation, shares, tests, header, ancestors } => {
                 if server.gone.contains(&conversation) {
                     return dead(message);
                 }
@@ -52,7 +52,7 @@ impl World {
                     &prepare,
                 )
                 .unwrap();
-                let claim = Claim { header: prepared, tests, discard: None };
+                let claim = Claim { header: prepared, tests, discard: None, ancestors };
                 if slot.judge_seal(now, conversation, &claim).is_ok()
                     && let Change::Becomes(fenced) = slot.sealing(&claim)
                 {
@@ -90,8 +90,9 @@ impl World {
                 slot.end(conversation);
                 Some(answer)
             }
-            Ask::Bring { message, header, shares, certificate } => {
-                let change = slot.bring(now, header.clone(), write(&header, &shares), certificate);
+            Ask::Bring { message, header, shares, certificate, ancestors } => {
+                let write = write(&header, &shares);
+                let change = slot.bring(now, header.clone(), write, certificate, &ancestors);
                 Some(changed(slot, message, change, now))
             }
             Ask::Finalize { message, certificate } => {

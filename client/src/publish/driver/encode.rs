@@ -20,32 +20,38 @@ use crate::time::Millis;
 pub(super) struct Encoding {
     context: Arc<Context>,
     draft: Draft,
+    /// What rides on each Open.
+    finalize: Option<Certificate>,
+    ancestors: Vec<SignedHeader>,
     lanes: Vec<Lane>,
     complete: watch::Sender<Option<SignedHeader>>,
 }
 
 impl Encoding {
-    pub(super) fn new(context: Arc<Context>, draft: Draft) -> Self {
-        Self { context, draft, lanes: Vec::new(), complete: watch::Sender::new(None) }
+    pub(super) fn new(
+        context: Arc<Context>,
+        draft: Draft,
+        finalize: Option<(SequenceNumber, VersionId)>,
+        ancestors: Vec<SignedHeader>,
+    ) -> Self {
+        let finalize = finalize.map(|(sequence_number, version)| {
+            Certificate::sign(&context.write_cap.signing_key(), sequence_number, version)
+        });
+        let complete = watch::Sender::new(None);
+        Self { context, draft, finalize, ancestors, lanes: Vec::new(), complete }
     }
 
     /// Adds a lane; its task is to be spawned before the pass runs.
-    pub(super) fn lane(
-        &mut self,
-        lane: PrepareLane,
-        finalize: Option<(SequenceNumber, VersionId)>,
-    ) -> (ConversationId, LaneTask) {
+    pub(super) fn lane(&mut self, lane: PrepareLane) -> (ConversationId, LaneTask) {
         let id = LaneId(u64::from(lane.message.0));
         let (sender, pieces) = Lane::new(id, lane.shares.iter().copied().collect());
         self.lanes.push(sender);
-        let finalize = finalize.map(|(sequence_number, version)| {
-            Certificate::sign(&self.context.write_cap.signing_key(), sequence_number, version)
-        });
         let task = LaneTask {
             context: Arc::clone(&self.context),
             shape: self.draft.shape,
             geometry: self.draft.geometry,
-            finalize,
+            finalize: self.finalize,
+            ancestors: self.ancestors.clone(),
             pieces,
             complete: self.complete.subscribe(),
             lane,
@@ -55,7 +61,7 @@ impl Encoding {
 
     /// Runs the pass to its end: Encoded, then the lanes seal; or SourceFailed.
     pub(super) async fn run(self) {
-        let Self { context, draft, lanes, complete } = self;
+        let Self { context, draft, lanes, complete, .. } = self;
         let encoder = Arc::new(SegmentEncoder::new(
             &context.read_cap,
             draft.geometry,

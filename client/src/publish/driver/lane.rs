@@ -40,6 +40,7 @@ pub(super) struct LaneTask {
     pub(super) shape: Shape,
     pub(super) geometry: Geometry,
     pub(super) finalize: Option<Certificate>,
+    pub(super) ancestors: Vec<SignedHeader>,
     pub(super) pieces: mpsc::Receiver<LanePiece>,
     pub(super) complete: watch::Receiver<Option<SignedHeader>>,
 }
@@ -61,6 +62,7 @@ impl LaneTask {
             shares: self.lane.shares.iter().copied().collect(),
             tests: self.lane.tests.clone(),
             finalize: self.finalize,
+            ancestors: self.ancestors,
         });
         let feed = Feed {
             context: Arc::clone(&context),

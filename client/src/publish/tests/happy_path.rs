@@ -19,11 +19,12 @@ fn it_begins_by_asking_every_store_of_the_window() {
 fn a_first_version_goes_out_with_tests_for_an_empty_slot() {
     let mut story = Story::on(3);
     let actions = story.mapped(|number| Some(empty(number)));
-    let [Action::Prepare { draft, finalize: None, lanes }] = actions.as_slice() else {
+    let [Action::Prepare { draft, finalize: None, ancestors, lanes }] = actions.as_slice() else {
         panic!("{actions:?}")
     };
     let Draft { sequence_number, predecessor, .. } = draft;
     assert_eq!((sequence_number.get(), *predecessor), (1, None));
+    assert_eq!(*ancestors, []);
     for (number, lane) in (0..3).zip(lanes) {
         assert_eq!((lane.server, &lane.shares), (store(number), &shares(&[number])));
         let absent = (share(number), tarn_proto::state::Expected::Absent);
@@ -36,12 +37,33 @@ fn a_later_version_follows_the_base_and_tests_for_it() {
     let mut story = Story::on(3);
     let v1 = story.version(1, 1, None);
     let actions = story.mapped(|number| Some(holds(number, &[&v1])));
-    let [Action::Prepare { draft, finalize, lanes }] = actions.as_slice() else {
+    let [Action::Prepare { draft, finalize, ancestors, lanes }] = actions.as_slice() else {
         panic!("{actions:?}")
     };
     assert_eq!((draft.sequence_number.get(), draft.predecessor), (2, Some(v1.version())));
     assert_eq!(*finalize, Some((v1.header().sequence_number, v1.version())), "it rides along");
+    assert_eq!(*ancestors, [], "what is Published is linked already");
     assert_eq!(lanes[2].tests, version_test(&v1, 2));
+}
+
+#[test]
+fn what_is_not_known_to_be_published_goes_along_with_what_is_built_on_it() {
+    let mut story = Story::on(5);
+    let v1 = story.version(1, 1, None);
+    let v2 = story.version(2, 2, Some(&v1));
+    let v3 = story.version(3, 3, Some(&v2));
+    // Two of five hold the newest; one of them tells of the one below, which nobody who answers holds.
+    let told = SlotState { ancestors: vec![v2.clone()], ..holds(0, &[&v3]) };
+    let actions = story.mapped(|number| match number {
+        0 => Some(told.clone()),
+        1 => Some(holds(1, &[&v3, &v1])),
+        _ => Some(holds(number, &[&v1])),
+    });
+    let [Action::Prepare { draft, ancestors, .. }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(draft.predecessor, Some(v3.version()));
+    assert_eq!(*ancestors, [v3, v2], "down to v1, which is certain");
 }
 
 #[test]

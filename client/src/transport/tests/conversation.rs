@@ -36,6 +36,7 @@ fn open_request() -> OpenRequest {
         shares: vec![share(0), share(2)],
         tests: Tests::default(),
         finalize: None,
+        ancestors: Vec::new(),
     }
 }
 

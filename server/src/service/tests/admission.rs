@@ -196,13 +196,19 @@ async fn a_disk_that_fills_up_while_staging_is_no_space() {
 }
 
 #[tokio::test]
-async fn another_files_key_is_refused_at_open_and_an_update_not_known() {
+async fn another_files_key_and_forged_ancestors_are_refused_at_open_and_an_update_not_known() {
     let harness = Harness::start().await;
     let version = writer().version(1, 1, None);
     for key in [Writer::new(8).verify_key().as_bytes(), &[0; 32]] {
         let message = wire::Open { verify_key: bytes(key), ..open_message(1, &version, &[0]) };
         assert_eq!(open_refusal(&harness, message).await, Refusal::BadSignature);
     }
+    let forged = wire::SignedHeader {
+        signature: bytes(&[7; 64]),
+        ..wire::SignedHeader::from(&version.signed)
+    };
+    let message = wire::Open { ancestors: vec![forged], ..open_message(1, &version, &[0]) };
+    assert_eq!(open_refusal(&harness, message).await, Refusal::BadSignature);
     let update = wire::Open {
         base_version_id: bytes(version.id().as_bytes()),
         ..open_message(1, &version, &[0])

@@ -56,6 +56,8 @@ async fn a_malformed_open_is_an_invalid_argument() {
             finalize: Some(wire::Certificate { sequence_number: 0, ..certificate }),
             ..good()
         },
+        wire::Open { ancestors: vec![wire::SignedHeader::default()], ..good() },
+        wire::Open { ancestors: vec![(&version.signed).into(); 65], ..good() },
     ];
     for message in bad {
         malformed(&harness, vec![Request::Open(message)]).await;

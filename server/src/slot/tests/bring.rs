@@ -6,12 +6,12 @@ use super::*;
 use crate::testing::share;
 
 fn bring(slot: &Slot, version: &Version, shares: &[u8]) -> Result<Change, Refusal> {
-    slot.bring(at(0), version.signed.clone(), version.verified(shares), None)
+    slot.bring(at(0), version.signed.clone(), version.verified(shares), None, &[])
 }
 
 fn bring_certified(slot: &Slot, version: &Version) -> Result<Change, Refusal> {
     let certificate = Some(version.certificate());
-    slot.bring(at(0), version.signed.clone(), version.verified(&[0]), certificate)
+    slot.bring(at(0), version.signed.clone(), version.verified(&[0]), certificate, &[])
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn another_versions_certificate_is_bad() {
     let first = writer().version(1, 1, None);
     let other = writer().version(2, 1, None);
     let certificate = Some(other.certificate());
-    let refused = slot().bring(at(0), first.signed.clone(), first.verified(&[0]), certificate);
+    let refused = slot().bring(at(0), first.signed.clone(), first.verified(&[0]), certificate, &[]);
     assert_eq!(refused, Err(Refusal::BadSignature));
 }
 
@@ -75,7 +75,7 @@ fn another_files_version_is_bad() {
 #[test]
 fn shares_of_another_version_are_not_brought() {
     let (first, other) = (writer().version(1, 1, None), writer().version(2, 1, None));
-    let refused = slot().bring(at(0), first.signed, other.verified(&[0]), None);
+    let refused = slot().bring(at(0), first.signed, other.verified(&[0]), None, &[]);
     assert_eq!(refused, Err(Refusal::BadShare));
 }
 
@@ -159,7 +159,7 @@ fn bringing_is_no_seal_for_the_last_sealer_rule() {
     let second = writer().version(2, 2, Some(first.id()));
     let mut slot = holding(&[&first]);
     seal(&mut slot, 1, &second, &[0]).unwrap();
-    let brought = slot.bring(at(30_000), first.signed.clone(), first.verified(&[1]), None);
+    let brought = slot.bring(at(30_000), first.signed.clone(), first.verified(&[1]), None, &[]);
     accept(&mut slot, brought.unwrap());
     let committed = slot.commit(at(30_001), conversation(1), second.signature());
     assert!(matches!(committed, Ok(Change::Becomes(_))));
@@ -180,7 +180,7 @@ fn a_bring_below_what_was_sealed_is_stale_also_when_the_promise_lapsed() {
     let mut slot = holding(&[&base]);
     seal(&mut slot, 1, &writer().version(30, 3, Some(base.id())), &[0]).unwrap();
     let lapsed = at(PROMISE.get());
-    let refused = slot.bring(lapsed, sibling.signed.clone(), sibling.verified(&[0]), None);
+    let refused = slot.bring(lapsed, sibling.signed.clone(), sibling.verified(&[0]), None, &[]);
     assert_eq!(refused, Err(Refusal::Stale));
     slot.end(conversation(1));
     assert_eq!(bring(&slot, &sibling, &[0]), Err(Refusal::Stale));
@@ -228,7 +228,13 @@ fn bringing_what_is_held_whole_records_a_certificate_that_is_new() {
     let first = writer().version(1, 1, None);
     let mut slot = holding(&[&first]);
     let bring = |slot: &Slot| {
-        slot.bring(at(0), first.signed.clone(), first.verified(&[0]), Some(first.certificate()))
+        slot.bring(
+            at(0),
+            first.signed.clone(),
+            first.verified(&[0]),
+            Some(first.certificate()),
+            &[],
+        )
     };
     let manifest = next(bring(&slot).unwrap());
     assert_eq!(manifest.certificates, [first.certificate()]);

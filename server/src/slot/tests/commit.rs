@@ -161,7 +161,7 @@ fn a_version_brought_under_a_lapsed_promise_fails_the_tests_of_the_commit() {
     let mut slot = holding(&[&first]);
     let claim = ours.claim(tests(&[(0, Expected::Version(first.id()))]));
     seal_at(&mut slot, at(0), 1, claim, &ours, &[0]).unwrap();
-    let brought = slot.bring(at(30_000), theirs.signed.clone(), theirs.verified(&[0]), None);
+    let brought = slot.bring(at(30_000), theirs.signed.clone(), theirs.verified(&[0]), None, &[]);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(refused, Err(Refusal::Conflict));
@@ -174,7 +174,7 @@ fn our_own_version_brought_under_a_lapsed_promise_makes_the_commit_already_so() 
     let mut slot = holding(&[&first]);
     let claim = ours.claim(tests(&[(0, Expected::Version(first.id()))]));
     seal_at(&mut slot, at(0), 1, claim, &ours, &[0]).unwrap();
-    let brought = slot.bring(at(30_000), ours.signed.clone(), ours.verified(&[0]), None);
+    let brought = slot.bring(at(30_000), ours.signed.clone(), ours.verified(&[0]), None, &[]);
     accept(&mut slot, brought.unwrap());
     let answer = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(answer, Ok(Change::AlreadySo));
@@ -187,7 +187,7 @@ fn a_floor_raised_under_a_lapsed_promise_makes_the_commit_stale() {
     let theirs = writer().version(3, 3, Some(first.id()));
     let mut slot = holding(&[&first]);
     seal(&mut slot, 1, &ours, &[0]).unwrap();
-    let brought = slot.bring(at(30_000), theirs.signed.clone(), theirs.verified(&[0]), None);
+    let brought = slot.bring(at(30_000), theirs.signed.clone(), theirs.verified(&[0]), None, &[]);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(refused, Err(Refusal::Stale));
@@ -199,7 +199,7 @@ fn a_version_that_became_an_older_generation_meanwhile_is_superseded() {
     let second = writer().version(2, 2, Some(first.id()));
     let mut slot = holding(&[&first]);
     seal(&mut slot, 1, &first, &[1]).unwrap();
-    let brought = slot.bring(at(30_000), second.signed.clone(), second.verified(&[0]), None);
+    let brought = slot.bring(at(30_000), second.signed.clone(), second.verified(&[0]), None, &[]);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), first.signature());
     assert_eq!(refused, Err(Refusal::Superseded));
@@ -218,7 +218,7 @@ fn generations_brought_under_a_lapsed_promise_leave_no_room_for_the_commit() {
     seal(&mut slot, 1, &ours, &[0]).unwrap();
     let sixteenth = writer().version(16, 16, Some(last.id()));
     let (signed, certificate) = (sixteenth.signed.clone(), Some(sixteenth.certificate()));
-    let brought = slot.bring(at(30_000), signed, sixteenth.verified(&[0]), certificate);
+    let brought = slot.bring(at(30_000), signed, sixteenth.verified(&[0]), certificate, &[]);
     accept(&mut slot, brought.unwrap());
     let refused = slot.commit(at(30_001), conversation(1), ours.signature());
     assert_eq!(refused, Err(Refusal::TooManyGenerations));

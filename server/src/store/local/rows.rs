@@ -32,6 +32,8 @@ pub struct ManifestRows {
     pub generations: Vec<GenerationRow>,
     /// The certificates.
     pub certificates: Vec<CertificateRow>,
+    /// What was built on and is not held, ascending.
+    pub ancestors: Vec<HeaderRow>,
     /// The history, ascending.
     pub history: Vec<HistoryRow>,
 }
@@ -155,6 +157,11 @@ impl ManifestRows {
             certificates: certificates
                 .map(|certificate| CertificateRow::of(slot, certificate))
                 .collect::<Result<_, _>>()?,
+            ancestors: manifest
+                .ancestors
+                .iter()
+                .map(|header| HeaderRow::of(slot, header))
+                .collect::<Result<_, _>>()?,
             history: manifest.history.iter().map(HistoryRow::of).collect::<Result<_, _>>()?,
         })
     }
@@ -181,6 +188,11 @@ impl ManifestRows {
             certificates: self
                 .certificates
                 .iter()
+                .map(|row| row.parse(slot))
+                .collect::<Result<_, _>>()?,
+            ancestors: self
+                .ancestors
+                .into_iter()
                 .map(|row| row.parse(slot))
                 .collect::<Result<_, _>>()?,
             history: self.history.iter().map(HistoryRow::parse).collect::<Result<_, _>>()?,

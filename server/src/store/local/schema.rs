@@ -9,7 +9,7 @@ use super::fault::database;
 use crate::store::StoreError;
 
 /// The format this crate writes and reads.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// "TARN": marks a SQLite file as ours.
 const APPLICATION: i64 = 0x5441_524e;
 
@@ -68,6 +68,15 @@ CREATE TABLE certificates (
     position INTEGER NOT NULL,
     sequence_number INTEGER NOT NULL,
     version BLOB NOT NULL,
+    verify_key BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (slot, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ancestors (
+    slot INTEGER NOT NULL REFERENCES slots ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    header BLOB NOT NULL,
     verify_key BLOB NOT NULL,
     signature BLOB NOT NULL,
     PRIMARY KEY (slot, position)

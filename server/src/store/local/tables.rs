@@ -50,6 +50,7 @@ pub(super) fn load(
             sealed,
             generations: generation_rows,
             certificates: read_certificates(connection, slot)?,
+            ancestors: read_ancestors(connection, slot)?,
             history: history_rows,
         },
         slot,
@@ -92,6 +93,9 @@ pub(super) fn write(
     write_generations(connection, old, &new.generations)?;
     if old.rows.certificates != new.certificates {
         write_certificates(connection, old.slot, &new.certificates)?;
+    }
+    if old.rows.ancestors != new.ancestors {
+        write_ancestors(connection, old.slot, &new.ancestors)?;
     }
     write_history(connection, old, &new.history)?;
     Ok(Revision(old.revision.0 + 1))
@@ -265,6 +269,24 @@ fn write_certificates(
     Ok(())
 }
 
+fn write_ancestors(connection: &Connection, slot: i64, rows: &[HeaderRow]) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM ancestors WHERE slot = ?1")?.execute([slot])?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO ancestors (slot, position, header, verify_key, signature)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (position, row) in (0_i64..).zip(rows) {
+        insert.execute(params![
+            slot,
+            position,
+            row.header.as_ref(),
+            row.verify_key.as_ref(),
+            row.signature.as_ref(),
+        ])?;
+    }
+    Ok(())
+}
+
 /// A history mostly forgets at its front and grows at its end: only that is written, unless it was rewritten.
 fn write_history(
     connection: &Connection,
@@ -316,15 +338,10 @@ fn read_generations(
     )?;
     let rows = statement.query_map([slot], |row| {
         let generation = row.get(0)?;
-        let header = HeaderRow {
-            header: blob(row, 1)?,
-            verify_key: blob(row, 2)?,
-            signature: blob(row, 3)?,
-        };
         Ok((
             generation,
             GenerationRow {
-                header,
+                header: read_header(row, 1)?,
                 conversation: optional_blob(row, 4)?,
                 shares: read_shares(connection, generation)?,
                 extents: read_extents(connection, generation)?,
@@ -375,6 +392,14 @@ fn read_certificates(connection: &Connection, slot: i64) -> rusqlite::Result<Vec
     rows.collect()
 }
 
+fn read_ancestors(connection: &Connection, slot: i64) -> rusqlite::Result<Vec<HeaderRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT header, verify_key, signature FROM ancestors WHERE slot = ?1 ORDER BY position",
+    )?;
+    let rows = statement.query_map([slot], |row| read_header(row, 0))?;
+    rows.collect()
+}
+
 fn read_history(
     connection: &Connection,
     slot: i64,
@@ -403,6 +428,15 @@ fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
     u64::try_from(number)
         .map(Revision)
         .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// The three columns of a signed header, from this one on.
+fn read_header(row: &Row<'_>, first: usize) -> rusqlite::Result<HeaderRow> {
+    Ok(HeaderRow {
+        header: blob(row, first)?,
+        verify_key: blob(row, first + 1)?,
+        signature: blob(row, first + 2)?,
+    })
 }
 
 /// A floor with a column missing is no absent floor: it becomes a header that does not verify.

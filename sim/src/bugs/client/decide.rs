@@ -141,7 +141,8 @@ impl Plant for PreparedAgain {
                 again.push(PrepareLane { message, conversation, ..lane });
             }
             if !again.is_empty() {
-                actions.push(Action::Prepare { draft, finalize: None, lanes: again });
+                let (finalize, ancestors) = (None, Vec::new());
+                actions.push(Action::Prepare { draft, finalize, ancestors, lanes: again });
             }
         }
         self.extra.does(client, &mut actions);

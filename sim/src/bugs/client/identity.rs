@@ -10,7 +10,7 @@ use tarn_proto::{AttemptId, ConversationId, Header, Origin, VersionId};
 use super::lens::Mistake;
 use crate::ids::ClientId;
 use crate::plant::Plant;
-use crate::world::World;
+use crate::world::{Request as Asked, Server, World};
 
 /// A version that bears our attempt id is taken for somebody else's.
 #[derive(Debug, Clone)]
@@ -62,6 +62,19 @@ impl Plant for NewAttempt {
             again[14..].copy_from_slice(&client.0.to_be_bytes());
             request.attempt = AttemptId::new(again);
         }
+    }
+}
+
+/// What a version was built on does not go along with it.
+#[derive(Debug, Clone)]
+pub(super) struct LinksLeftOut;
+
+impl Plant for LinksLeftOut {
+    fn serves(&mut self, _: u64, _: &mut Server, request: &mut Asked) -> bool {
+        if let Asked::Seal { ancestors, .. } | Asked::Bring { ancestors, .. } = request {
+            ancestors.clear();
+        }
+        true
     }
 }
 

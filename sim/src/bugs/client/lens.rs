@@ -140,13 +140,16 @@ impl<M: Mistake> Lens<M> {
 
     fn turn_back(&mut self, client: ClientId, action: &mut Action) {
         match action {
-            Action::Prepare { draft, finalize, lanes } => {
+            Action::Prepare { draft, finalize, ancestors, lanes } => {
                 let believed = draft.clone();
                 draft.predecessor = draft.predecessor.map(|id| self.version(client, id));
                 self.mistake.drafts(client, draft);
                 self.drafts.insert(client, (believed, draft.clone()));
                 if let Some((_, version)) = finalize {
                     *version = self.version(client, *version);
+                }
+                for header in ancestors {
+                    *header = self.header(client, header);
                 }
                 for lane in lanes {
                     self.tests(client, &mut lane.tests);
@@ -158,10 +161,13 @@ impl<M: Mistake> Lens<M> {
                 *header = self.header(client, header);
                 self.mistake.commits(client);
             }
-            Action::Bring { header, certificate, .. } => {
+            Action::Bring { header, certificate, ancestors, .. } => {
                 *header = self.header(client, header);
                 *certificate =
                     certificate.map(|certificate| self.certificate(client, &certificate));
+                for header in ancestors {
+                    *header = self.header(client, header);
+                }
             }
             Action::Finalize { version, .. } => *version = self.version(client, *version),
             Action::Finish(report) => self.outcome(client, &mut report.outcome),

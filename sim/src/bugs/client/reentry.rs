@@ -63,7 +63,12 @@ impl InlineReentry {
             lanes.push(copy);
         }
         if !lanes.is_empty() {
-            let prepare = Action::Prepare { draft: pass.draft.clone(), finalize: None, lanes };
+            let prepare = Action::Prepare {
+                draft: pass.draft.clone(),
+                finalize: None,
+                ancestors: Vec::new(),
+                lanes,
+            };
             self.inner.entry(client).or_default().push(prepare);
         }
     }

@@ -90,10 +90,13 @@ impl Plant for WriteBackOverAnythingOlder {
         request: &Request,
         stage: &Stage,
     ) -> Option<Handled> {
-        let Request::Bring { made, shares, certificate: None } = request else { return None };
+        let Request::Bring { made, shares, certificate: None, ancestors } = request else {
+            return None;
+        };
         let (now, slot) = (server.now(now), server.slot()?);
-        let bring =
-            |certificate| slot.bring(now, made.header.clone(), made.write(shares), certificate);
+        let bring = |certificate| {
+            slot.bring(now, made.header.clone(), made.write(shares), certificate, ancestors)
+        };
         if *stage != Stage::Arrived || bring(None) != Err(Refusal::Conflict) {
             return None;
         }

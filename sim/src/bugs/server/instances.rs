@@ -109,8 +109,8 @@ fn as_it_was(
         Request::Commit { conversation, header } => {
             slot.commit(now, *conversation, header.signature())
         }
-        Request::Bring { made, shares, certificate } => {
-            slot.bring(now, made.header.clone(), made.write(shares), *certificate)
+        Request::Bring { made, shares, certificate, ancestors } => {
+            slot.bring(now, made.header.clone(), made.write(shares), *certificate, ancestors)
         }
         Request::Finalize { certificate } => slot.finalize(*certificate),
         Request::Query { .. }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tarn_proto::state::{Expected, Tests};
-use tarn_proto::{Origin, ShareHealth, SlotState, VersionId};
+use tarn_proto::{Origin, ShareHealth, SignedHeader, SlotState, VersionId};
 use tarn_server::manifest::Manifest;
 
 use super::Identity;
@@ -11,7 +11,7 @@ use crate::world::{Reply, Request};
 
 pub(super) fn write_manifest(manifest: &Manifest, out: &mut Writer) {
     out.option(manifest.sealed.map(tarn_proto::SequenceNumber::get));
-    out.version(manifest.floor.as_ref().map(tarn_proto::SignedHeader::version));
+    out.version(manifest.floor.as_ref().map(SignedHeader::version));
     for held in &manifest.generations {
         out.byte(b'g').version(Some(held.header.version()));
         match held.origin {
@@ -25,6 +25,7 @@ pub(super) fn write_manifest(manifest: &Manifest, out: &mut Writer) {
     for certificate in &manifest.certificates {
         out.byte(b'z').version(Some(certificate.version()));
     }
+    write_ancestors(&manifest.ancestors, out);
     for record in &manifest.history {
         out.byte(b'h').version(Some(record.entry.version));
     }
@@ -38,13 +39,14 @@ pub(super) fn write_request(request: &Request, out: &mut Writer) {
                 out.bytes(stream.as_bytes());
             }
         }
-        Request::Seal { conversation, shares, tests, made, finalize } => {
+        Request::Seal { conversation, shares, tests, made, finalize, ancestors } => {
             out.byte(1).bytes(conversation.as_bytes()).version(Some(made.version()));
             for share in shares {
                 out.byte(share.get());
             }
             write_tests(tests, out);
             out.version(finalize.map(|certificate| certificate.version()));
+            write_ancestors(ancestors, out);
         }
         Request::Extend { conversation } => {
             out.byte(2).bytes(conversation.as_bytes());
@@ -52,12 +54,13 @@ pub(super) fn write_request(request: &Request, out: &mut Writer) {
         Request::Commit { conversation, header } => {
             out.byte(3).bytes(conversation.as_bytes()).version(Some(header.version()));
         }
-        Request::Bring { made, shares, certificate } => {
+        Request::Bring { made, shares, certificate, ancestors } => {
             out.byte(4).version(Some(made.version()));
             for share in shares {
                 out.byte(share.get());
             }
             out.byte(u8::from(certificate.is_some()));
+            write_ancestors(ancestors, out);
         }
         Request::Finalize { certificate } => {
             out.byte(5).version(Some(certificate.version()));
@@ -98,7 +101,7 @@ pub(super) fn write_reply(reply: &Reply, out: &mut Writer) {
 }
 
 fn write_state(state: &SlotState, out: &mut Writer) {
-    out.version(state.floor.as_ref().map(tarn_proto::SignedHeader::version));
+    out.version(state.floor.as_ref().map(SignedHeader::version));
     for held in &state.generations {
         out.byte(b'g').version(Some(held.header.version()));
         let _ = write!(out, "{:?}{:?}", held.origin, held.shares);
@@ -106,10 +109,17 @@ fn write_state(state: &SlotState, out: &mut Writer) {
     for certificate in &state.certificates {
         out.byte(b'z').version(Some(certificate.version()));
     }
+    write_ancestors(&state.ancestors, out);
     for entry in &state.history {
         out.byte(b'h').version(Some(entry.version));
     }
     let _ = write!(out, "{:?}{}", state.conversation, state.promised_ms.is_some());
+}
+
+fn write_ancestors(ancestors: &[SignedHeader], out: &mut Writer) {
+    for header in ancestors {
+        out.byte(b'u').version(Some(header.version()));
+    }
 }
 
 /// Tells the tests of one Seal from those of another.

@@ -77,18 +77,26 @@ async fn an_unfinished_chunk_leaves_nothing_behind() {
     assert_eq!(left_after(store, &folder), (0, 0));
 }
 
-#[tokio::test]
-async fn a_chunk_whose_write_was_dropped_half_way_cannot_be_finished() {
+#[test]
+fn a_chunk_whose_write_was_dropped_half_way_cannot_be_finished() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).build().unwrap();
     let folder = folder();
     let store = open(&folder);
-    let mut chunk = store.chunk().await.unwrap();
-    let mut append = chunk.append(vec![1; 8 << 20].into()).boxed_local();
-    let pending = poll!(&mut append).is_pending();
-    drop(append);
-    assert!(pending);
-    let append = chunk.append(Bytes::new()).await;
-    assert!(matches!(append, Err(StoreError::Io { .. })));
-    assert!(matches!(chunk.finish().await, Err(StoreError::Io { .. })));
+    runtime.block_on(async {
+        let mut chunk = store.chunk().await.unwrap();
+        // The one thread that writes is busy until it is let go: the write cannot have ended when it is dropped.
+        let (let_go, busy) = std::sync::mpsc::channel::<()>();
+        let held = tokio::task::spawn_blocking(move || busy.recv());
+        let mut append = chunk.append(vec![1; 1 << 20].into()).boxed_local();
+        assert!(poll!(&mut append).is_pending());
+        drop(append);
+        let_go.send(()).unwrap();
+        held.await.unwrap().unwrap();
+        let append = chunk.append(Bytes::new()).await;
+        assert!(matches!(append, Err(StoreError::Io { .. })));
+        assert!(matches!(chunk.finish().await, Err(StoreError::Io { .. })));
+    });
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ async fn a_slot_whose_rows_are_spoilt_is_damaged_and_its_neighbour_is_not() {
          length = 9223372036854775807 WHERE generation = 1",
         "UPDATE certificates SET sequence_number = 2 WHERE slot = 1",
         "UPDATE certificates SET signature = zeroblob(64) WHERE slot = 1",
+        "UPDATE ancestors SET signature = zeroblob(64) WHERE slot = 1",
         "UPDATE history SET sequence_number = 0 WHERE slot = 1",
         "UPDATE history SET version = x'' WHERE slot = 1",
         "UPDATE history SET committed_at = -1 WHERE slot = 1",

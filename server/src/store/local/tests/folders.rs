@@ -123,8 +123,8 @@ async fn opening_removes_what_no_manifest_names() {
 #[test]
 fn newer_unknown_and_foreign_databases_are_refused_and_not_rewritten() {
     let spoil = [
-        "PRAGMA user_version = 3",
-        "PRAGMA user_version = 1",
+        "PRAGMA user_version = 4",
+        "PRAGMA user_version = 2",
         "PRAGMA user_version = 0",
         "PRAGMA user_version = -1",
         "PRAGMA application_id = 1",

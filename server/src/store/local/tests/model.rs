@@ -18,6 +18,7 @@ struct Draft {
     sealed: Option<u64>,
     generations: Vec<GenerationDraft>,
     certificates: Vec<u64>,
+    ancestors: Vec<u64>,
     history: std::ops::Range<u64>,
 }
 
@@ -50,13 +51,15 @@ fn draft() -> impl Strategy<Value = Draft> {
         prop::option::of(1_u64..5),
         prop::collection::vec(generation, 0..4),
         prop::collection::vec(1_u64..5, 0..3),
+        prop::collection::vec(1_u64..5, 0..3),
         (1_u64..8, 0_u64..8).prop_map(|(from, count)| from..from + count),
     )
-        .prop_map(|(floor, sealed, generations, certificates, history)| Draft {
+        .prop_map(|(floor, sealed, generations, certificates, ancestors, history)| Draft {
             floor,
             sealed,
             generations,
             certificates,
+            ancestors,
             history,
         })
 }
@@ -98,6 +101,7 @@ fn manifest(author: &Author, draft: &Draft, chunk: &PinnedChunk) -> Manifest {
         sealed: draft.sealed.map(sequence),
         generations: draft.generations.iter().map(generation).collect(),
         certificates: draft.certificates.iter().map(|number| author.certificate(*number)).collect(),
+        ancestors: draft.ancestors.iter().map(|number| author.header(*number)).collect(),
         history: draft.history.clone().map(record).collect(),
     }
 }

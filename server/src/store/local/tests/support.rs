@@ -106,6 +106,7 @@ impl Author {
                 shares: [(share(0), whole(content))].into(),
             }],
             certificates: vec![self.certificate(sequence_number)],
+            ancestors: vec![self.header(sequence_number + 1)],
             history: vec![record(sequence_number)],
         }
     }
