@@ -171,9 +171,10 @@ pub(super) static BUGS: &[Bug] = &[
         plant: || Box::new(base::FinishUnchecked::default()),
         tune: crowd,
         found: Found::Never(
-            "what the decision passed over has fewer than k shares, so nobody can bring it anywhere, and its \
-             writer's commits are refused wherever somebody sealed since; it cannot have grown. The check stays: it \
-             costs no message, and it alone would notice if one of those rules were lost",
+            "what the decision passed over is no quorum with every server that had not sealed, and none that had takes \
+             more of it: its number is below the one sealed, and its writer's commits are refused there. In the scope \
+             `siblings-restart` more is told Published without the check, and it is exhausted and breaks nothing. The \
+             check stays: it costs no message, and it alone would notice if one of those rules were lost",
         ),
     },
     Bug {

@@ -1,11 +1,14 @@
 //! The scopes that are explored: a suite that takes about a minute, and larger ones for hours.
 
-use super::script::{Script, opening};
+use super::script::opening;
 use super::{Begins, Faults, Order, Planned, Scope};
-use crate::event::{Event, Follow, PublishTask, ReadTask, Task};
-use crate::ids::{ClientId, ServerId, Submission};
+use crate::event::{Follow, PublishTask, ReadTask, Task};
+use crate::ids::Submission;
 use crate::setup::Setup;
-use crate::world::RequestKind;
+
+mod staged;
+
+use staged::{leftover, overtaken, resealed, rotted, siblings};
 
 /// A scope, and what it is for.
 #[derive(Debug, Clone)]
@@ -146,6 +149,26 @@ fn small() -> Vec<Named> {
                 .after(&[publish(1, TWO_OF_THREE)])
                 .with(Faults { emptied: 1, ..NONE }),
         },
+        Named {
+            name: "leftover",
+            covers: "3 servers, 1 of 3: two dead writers' versions, one built on the other, are on one of them; a publish \
+                     that does not see them, and a reader that may bring the newer one where it is being committed",
+            size,
+            scope: leftover(),
+        },
+        Named {
+            name: "overtaken",
+            covers: "3 servers, 1 of 6: a version was brought where its own commit is late, and is about to be brought \
+                     there what was built on it",
+            size,
+            scope: overtaken(),
+        },
+        Named {
+            name: "rotted",
+            covers: "a second publish and a reader, while a share on one of 3 servers is damaged and nobody knows",
+            size,
+            scope: rotted(),
+        },
     ]
 }
 
@@ -166,6 +189,19 @@ fn suite() -> Vec<Named> {
             scope: Scope::of(3, [publish(2, (2, 3, 4)), read(3, false)])
                 .after(&[publish(1, (1, 2, 3))])
                 .with(Faults { losses: 1, kills: 1, resumes: 1, ..NONE }),
+        },
+        Named {
+            name: "resealed",
+            covers: "3 servers, 1 of 3: a version's commit is late on one of them; a publish that does not see it seals \
+                     there, promises run out, and a reader brings the version",
+            size,
+            scope: resealed(),
+        },
+        Named {
+            name: "siblings-restart",
+            covers: "the siblings, while a server restarts: a commit is refused there, and the others are to suffice",
+            size,
+            scope: siblings(true).with(Faults { restarts: 1, ..NONE }),
         },
         Named {
             name: "restart",
@@ -243,34 +279,8 @@ fn deep() -> Vec<Named> {
 }
 
 const TWO_OF_THREE: (u8, u8, u8) = (2, 2, 3);
+const ONE_OF_THREE: (u8, u8, u8) = (1, 2, 3);
 
 fn pair(shape: (u8, u8, u8)) -> [Task; 2] {
     [publish(1, shape), publish(2, shape)]
-}
-
-/// Two siblings on 5 servers, any two shares of which bring a version back: the older is on two servers and its
-/// writer dead; the younger saw it on one, could not reach the other, is sealed on the remaining four, and about to be
-/// committed. A reader comes. `brief`: the younger one's writer is not followed beyond that round, and the promise on
-/// the one server that neither holds has run out already.
-fn siblings(brief: bool) -> Scope {
-    let (older, younger) = (ClientId(0), ClientId(1));
-    let shape = (2, 2, 5);
-    let mut scope = Scope::of(5, [read(3, false)]);
-    let mut script = Script::new(&scope.setup);
-    let is_commit = |kind| kind == RequestKind::Commit;
-    script.begin(older, publish(1, shape)).run(|kind, _| !is_commit(kind));
-    script.run(|kind, server| is_commit(kind) && server <= ServerId(1));
-    script.act(Event::ClientKilled { client: older }).run(|kind, _| !is_commit(kind));
-    script.begin(younger, publish(2, shape)).run(|_, _| false);
-    script.lose(ServerId(1)).run(|kind, _| !is_commit(kind));
-    if brief {
-        let forward = scope.setup.promise;
-        script.act(Event::ClockStepped { server: ServerId(2), forward, wall: 0 });
-        scope.rounds = 1;
-    } else {
-        let begins = Begins::AnyTime;
-        scope.tasks.push(Planned { task: read(4, true), begins });
-    }
-    scope.opening = script.events();
-    scope
 }

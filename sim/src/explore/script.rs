@@ -48,10 +48,10 @@ impl Script {
         }
     }
 
-    /// Every request on its way to this server is lost.
-    pub fn lose(&mut self, to: ServerId) -> &mut Self {
+    /// Every request on its way that is `wanted` is lost.
+    pub fn lose(&mut self, wanted: impl Fn(RequestKind, ServerId) -> bool) -> &mut Self {
         let lost = self.world.in_flight().filter(|envelope| match &envelope.body {
-            Body::Request { server, .. } => *server == to,
+            Body::Request { server, request } => wanted(request.kind(), *server),
             Body::Answer { .. } | Body::Local(_) => false,
         });
         let lost: Vec<_> = lost.map(|envelope| envelope.id).collect();

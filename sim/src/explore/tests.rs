@@ -3,7 +3,7 @@ use crate::world::World;
 
 mod plants;
 
-use plants::{DropsPrevious, ForgetsSealed};
+use plants::{DropsHeldWithoutPromise, DropsPrevious, ForgetsSealed};
 
 fn scope(name: &str) -> Scope {
     named().into_iter().find(|named| named.name == name).expect("a named scope").scope
@@ -50,6 +50,17 @@ fn a_commit_drops_the_version_before() {
     let (trace, broken) = planted.violation.expect("a Published version is lost");
     assert_eq!(broken.promise.id, "P3");
     assert_eq!(replayed(&trace, Box::new(DropsPrevious)), Some("P3"));
+}
+
+#[test]
+fn a_commit_of_what_was_brought_comes_after_its_promise_was_lost_and_to_accept_it_breaks_nothing() {
+    let mut scope = scope("resealed");
+    scope.faults.lapses = 1;
+    let reached = explore_planted(&scope, &DropsHeldWithoutPromise);
+    assert_eq!(reached.violation.expect("one does").1.promise.id, "P8");
+    let bug = crate::bugs::by_name("already-held-without-promise").expect("it is planted");
+    let accepted = explore_planted(&scope, (bug.plant)().as_ref());
+    assert!(accepted.complete && accepted.violation.is_none(), "{:?}", accepted.violation);
 }
 
 #[test]

@@ -14,8 +14,8 @@ pub(super) const SUPERSEDED_COMMITS: Bug = Bug {
     hazard: None,
     sentence: "the commit of a version that is held only as an older generation is answered Written",
     plant: || Box::new(SupersededCommits),
-    tune: super::crowd,
-    found: Found::NotYet,
+    tune: |_| (),
+    found: Found::ByExplorer("overtaken"),
 };
 
 pub(super) const ALREADY_HELD_WITHOUT_PROMISE: Bug = Bug {
@@ -23,8 +23,14 @@ pub(super) const ALREADY_HELD_WITHOUT_PROMISE: Bug = Bug {
     hazard: None,
     sentence: "a commit of what is held already is answered Written though its promise was lost",
     plant: || Box::new(AlreadyHeldWithoutPromise::default()),
-    tune: super::crowd,
-    found: Found::NotYet,
+    tune: |_| (),
+    found: Found::Never(
+        "the version is there when it is counted. Whoever sealed the slot since either saw it, and then no slot that it \
+         sealed takes more of it, as its number is below the one sealed; or did not, and then a slot takes its commit or \
+         that version, never both, and as quorums meet only one of them reaches one. The scope `resealed`, in which it \
+         happens, is exhausted and breaks nothing. The rule stays: it costs nothing, and what makes up for it is a \
+         fence against bringing only",
+    ),
 };
 
 pub(super) const REFUSED_BUT_WRITTEN: Bug = Bug {

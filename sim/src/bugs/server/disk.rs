@@ -63,8 +63,8 @@ pub(super) const DAMAGED_SERVED: Bug = Bug {
     plant: || Box::new(DamagedServed),
     tune: |_| (),
     found: Found::Never(
-        "whoever reads holds every block against its row, as any server may lie; it stays as it saves readers the \
-         bytes and lets the damage be repaired",
+        "whoever reads holds every block against its row, as any server may lie: the scope `rotted` is exhausted and \
+         breaks nothing. It stays as it saves readers the bytes and lets the damage be repaired",
     ),
 };
 

@@ -34,8 +34,8 @@ pub(super) const WRITE_BACK_OVER_ANYTHING_OLDER: Bug = Bug {
     hazard: None,
     sentence: "a version without a certificate may be brought over anything older",
     plant: || Box::new(WriteBackOverAnythingOlder),
-    tune: super::crowd,
-    found: Found::NotYet,
+    tune: |_| (),
+    found: Found::ByExplorer("leftover"),
 };
 
 #[derive(Debug, Clone, Default)]

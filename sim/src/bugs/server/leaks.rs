@@ -46,7 +46,8 @@ pub(super) const PROMISE_IGNORED: Bug = Bug {
     tune: |_| (),
     found: Found::Never(
         "a promise may lapse at any moment, as when a clock jumps, so no safety rests on it: what keeps writers apart is \
-         that the last to seal alone may commit. It stays as it keeps writers from undoing each other's rounds",
+         that the last to seal alone may commit. The scope `siblings` is exhausted and breaks nothing. It stays as it \
+         keeps writers from undoing each other's rounds",
     ),
 };
 
