@@ -18,7 +18,8 @@
 //! instant after its publish began, if the register then holds its predecessor and that is what the
 //! caller allowed it to follow. A publish told Published had its version take effect before it was
 //! told; the version may be that of an earlier publish of the same attempt. A publish told that
-//! nothing was changed has no version that takes effect, ever. Of a publish whose end is unknown
+//! nothing was changed has no version that takes effect, ever, but one that another publish of the
+//! same attempt signed too, byte for byte. Of a publish whose end is unknown
 //! each version may take effect, late or never; readers may help it. A confirmed read returns what
 //! the register holds at some instant between its beginning and its end.
 //!
@@ -39,7 +40,7 @@ mod violation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use tarn_client::publish::Follows;
@@ -83,11 +84,11 @@ impl History {
     }
 
     /// A header was signed on behalf of a publish: from now on its version may take effect. A
-    /// version that is signed again, byte for byte, stays with the publish that signed it first.
+    /// version that another publish signs again, byte for byte, is of the same attempt.
     pub fn signed(&mut self, by: PublishId, version: VersionId, predecessor: Option<VersionId>) {
         self.recorded += 1;
-        let signed = Signed { by, predecessor, order: self.recorded };
-        self.versions.entry(version).or_insert(signed);
+        let signed = Signed { by: BTreeSet::new(), predecessor, order: self.recorded };
+        self.versions.entry(version).or_insert(signed).by.insert(by);
     }
 
     /// A publish ended, as its caller was told. One that was killed or still runs never ends.
@@ -144,6 +145,16 @@ impl History {
             }
             Some((_, ReadTold::Unconfirmed | ReadTold::Failed)) | None => None,
         })
+    }
+
+    /// The publish that a version is due to if it took effect: the one that began first, of those that signed it and that
+    /// can have made it. If none of them can, one that was not told that nothing was changed; if there is none, the first.
+    fn signer(&self, signed: &Signed) -> PublishId {
+        let changed = |id: &&PublishId| !self.publish(**id).told_unchanged();
+        let can = |id: &&PublishId| self.publish(**id).may_follow(signed.predecessor);
+        let signers = || signed.by.iter();
+        let signer = signers().filter(changed).find(can).or_else(|| signers().find(changed));
+        *signer.or_else(|| signed.by.first()).expect("somebody signed it")
     }
 
     fn publish(&self, id: PublishId) -> &Publish {
@@ -233,7 +244,7 @@ struct Read {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Signed {
-    by: PublishId,
+    by: BTreeSet<PublishId>,
     predecessor: Option<VersionId>,
     order: u32,
 }

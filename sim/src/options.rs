@@ -22,6 +22,8 @@ pub enum Stream {
     Disk,
     /// Crashes, clocks, rot, lies, kills.
     Faults,
+    /// Requests that linger.
+    Lingering,
 }
 
 impl Stream {
@@ -34,6 +36,7 @@ impl Stream {
             Self::Network => 2,
             Self::Disk => 3,
             Self::Faults => 4,
+            Self::Lingering => 5,
         });
         rng
     }
@@ -103,6 +106,20 @@ pub struct Network {
     pub slow: Option<(u8, u64)>,
     /// The mean time between partitions, if there are any, and how long one lasts, in milliseconds.
     pub partitions: Option<(u64, u64)>,
+    /// Requests that arrive when others have published meanwhile, if any do.
+    pub lingering: Option<Lingering>,
+}
+
+/// How requests linger that change a slot. A promise protects a commit on its way for a while only: what comes later meets
+/// what was brought meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lingering {
+    /// Of a thousand, how many do.
+    pub often: u32,
+    /// The longest time, in milliseconds.
+    pub longest: u64,
+    /// Of a thousand that do, during how many their server's clock jumps, so that its promises lapse.
+    pub lapses: u32,
 }
 
 /// How disks fare.
@@ -181,6 +198,11 @@ impl Options {
             setup,
         };
         options.network.outlived = pick(rng, &[0, 0, 0, 10, 50]);
+        options.network.lingering = rng.random_bool(0.15).then(|| Lingering {
+            often: pick(rng, &[20, 100, 300]),
+            longest: pick(rng, &[1_000, 5_000, 20_000]),
+            lapses: pick(rng, &[0, 500, 1_000]),
+        });
         options
     }
 }
@@ -237,6 +259,7 @@ fn draw_network(rng: &mut impl Rng, window: u8) -> Network {
         lost: pick(rng, &[0, 0, 5, 30, 150]),
         duplicated: pick(rng, &[0, 0, 20]),
         outlived: 0,
+        lingering: None,
         reorders: rng.random_bool(0.3),
         slow: slow.then(|| (rng.random_range(0..window), pick(rng, &[10, 100, 1_000]))),
         partitions: sometimes(rng, &[2_000, 10_000]).map(|mean| (mean, pick(rng, &[500, 5_000]))),
@@ -308,6 +331,12 @@ impl fmt::Display for Options {
         if let Some((every, lasts)) = network.partitions {
             writeln!(f, "             a partition of {lasts} ms every {every} ms")?;
         }
+        if let Some(Lingering { often, longest, lapses }) = network.lingering {
+            writeln!(
+                f,
+                "             writes linger {often} ‰ for up to {longest} ms, {lapses} ‰ past their promise"
+            )?;
+        }
         write!(f, "  faults    ")?;
         let kinds = [
             ("crash", faults.crashes),
@@ -351,7 +380,7 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_now_and_then_and_now_and_then_not() {
         let drawn: Vec<Options> = (0..500).map(Options::draw).collect();
-        let kinds: [fn(&Options) -> bool; 13] = [
+        let kinds: [fn(&Options) -> bool; 14] = [
             |o| o.faults.crashes.is_some(),
             |o| o.faults.replacements.is_some(),
             |o| o.faults.rot.is_some(),
@@ -364,6 +393,7 @@ mod tests {
             |o| o.network.duplicated > 0,
             |o| o.network.outlived > 0,
             |o| o.network.partitions.is_some(),
+            |o| o.network.lingering.is_some(),
             |o| o.setup.single_writer,
         ];
         for (index, kind) in kinds.iter().enumerate() {

@@ -18,6 +18,7 @@ mod p12;
 mod p13;
 mod p14;
 mod p15;
+mod register;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use p12::P12;
 pub use p13::P13;
 pub use p14::P14;
 pub use p15::P15;
+pub use register::REGISTER;
 pub use tickets::TICKETS;
 
 /// A promise, and how it is held against a world.
@@ -95,7 +97,7 @@ impl fmt::Display for Broken {
 /// Every promise.
 pub static ALL: &[&Promise] = &[
     &P01, &P02, &P03, &P04, &P05, &TICKETS, &P06, &P07, &P08, &P09, &NUMBERS, &P10, &P11, &P12,
-    &P13, &P14, &P15,
+    &P13, &P14, &P15, &REGISTER,
 ];
 
 /// What was begun before everything healed has not ended long after.

@@ -116,6 +116,7 @@ fn one_writer_and_a_dead_server(options: &mut Options) {
         reorders: false,
         slow: None,
         partitions: None,
+        lingering: None,
     };
     options.disk = Disk { sync: (0, 1), failed: 0 };
     options.faults = Faults { crashes: Some(100), ..Faults::default() };

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use crate::coverage::Coverage;
 use crate::event::{Event, Lie, Timed};
 use crate::ids::{ClientId, EnvelopeId, ServerId};
 use crate::options::{Options, Stream};
@@ -66,6 +67,7 @@ enum Plan {
     Begin(u8),
     Fault(Fault),
     Lie(ServerId, Lie),
+    Lapse(ServerId),
     Restart(ServerId),
     Relent(ServerId),
     EndPartition,
@@ -86,6 +88,8 @@ pub struct Run {
     healed: bool,
     /// Promises broken so far, where a run goes on after one.
     goes_on: Option<Vec<Broken>>,
+    /// What is reached, where that is counted.
+    coverage: Option<Coverage>,
     /// A client that dies at this message.
     kill_at: Option<(ClientId, u32)>,
     told: BTreeMap<&'static str, u64>,
@@ -101,12 +105,17 @@ impl Run {
             plans: BinaryHeap::new(),
             planned: 0,
             events: Vec::new(),
-            links: Links::new(&options.network, Stream::Network.of(seed)),
+            links: Links::new(
+                &options.network,
+                Stream::Network.of(seed),
+                Stream::Lingering.of(seed),
+            ),
             workload: Workload::new(&options, Stream::Workload.of(seed)),
             disk: Stream::Disk.of(seed),
             faults: Stream::Faults.of(seed),
             healed: false,
             goes_on: None,
+            coverage: None,
             kill_at: None,
             told: BTreeMap::new(),
             injected: BTreeMap::new(),
@@ -125,6 +134,15 @@ impl Run {
     pub fn run(mut self) -> Report {
         let broken = self.run_until_broken();
         self.into_report(broken)
+    }
+
+    /// As [`Run::run`], and counts what is reached.
+    pub fn run_counting(mut self, mut coverage: Coverage) -> (Report, Coverage) {
+        coverage.begin(self.options.seed);
+        self.coverage = Some(coverage);
+        let broken = self.run_until_broken();
+        let coverage = self.coverage.take().unwrap_or_default();
+        (self.into_report(broken), coverage)
     }
 
     fn into_report(self, broken: Option<Broken>) -> Report {
@@ -193,6 +211,7 @@ impl Run {
             Plan::Begin(caller) => self.begin(at, caller),
             Plan::Fault(fault) => self.strike(at, fault),
             Plan::Lie(server, lie) => self.lie(at, server, lie),
+            Plan::Lapse(server) => self.lapse(at, server),
             Plan::Restart(server) => self.happen(at, Event::ServerRestarted { server }),
             Plan::Relent(server) => self.relent(at, server),
             Plan::EndPartition => {
@@ -209,7 +228,12 @@ impl Run {
         let timed = Timed { at, event };
         let before = self.events.len();
         self.events.push(timed);
-        if !self.world.apply(&self.events[before]) {
+        let timed = &self.events[before];
+        let happened = match &mut self.coverage {
+            Some(coverage) => coverage.apply(&mut self.world, timed),
+            None => self.world.apply(timed),
+        };
+        if !happened {
             self.events.pop();
             return Ok(());
         }

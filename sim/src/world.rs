@@ -20,6 +20,7 @@ mod answer;
 mod client;
 mod envelope;
 mod fact;
+mod operations;
 mod oracle;
 mod server;
 #[cfg(test)]

@@ -62,6 +62,7 @@ pub(super) fn crowd(options: &mut Options) {
         reorders: true,
         slow: None,
         partitions: Some((2_000, 500)),
+        lingering: None,
     };
     disk.failed = 0;
     *faults =

@@ -4,7 +4,9 @@
 //! Left out: the numbers of messages; moments, but for how far they are away to the nearest quarter of the clients'
 //! shortest patience (see [`super::calm`] for why that is enough); a machine's troubles, which it only reports; its
 //! servermap outside the phases that look at it; a machine whose caller was told, but for its courtesies; requests
-//! that nobody waits for and that change nothing; timers that were replaced; the order of what is on its way.
+//! that nobody waits for and that change nothing; timers that were replaced; the order of what is on its way; of the history
+//! of operations, which of several tries of one submission signed a version: only if two signed the same one byte for byte,
+//! and one of them lied to its caller of having changed nothing, would that tell two states apart.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

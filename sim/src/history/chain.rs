@@ -95,8 +95,9 @@ fn judge_told(history: &History, id: PublishId, version: VersionId) -> Result<()
     let Some(signed) = history.versions.get(&version) else {
         return Err(Violation::NeverSigned { version, operation: OperationId::Publish(id) });
     };
-    if history.publish(signed.by).attempt != publish.attempt {
-        return Err(Violation::ForeignVersion { publish: id, version, signed_by: signed.by });
+    let signed_by = history.signer(signed);
+    if history.publish(signed_by).attempt != publish.attempt {
+        return Err(Violation::ForeignVersion { publish: id, version, signed_by });
     }
     if !publish.may_follow(signed.predecessor) {
         let predecessor = signed.predecessor;
@@ -115,19 +116,20 @@ fn judge_signers(
     let mut attempts = BTreeMap::new();
     for &version in versions {
         let (signed, shown_by) = effective[&version];
-        let signer = history.publish(signed.by);
+        let publish = history.signer(signed);
+        let signer = history.publish(publish);
         if signer.told_unchanged() {
-            return Err(Violation::ChangedAnyway { publish: signed.by, version, shown_by });
+            return Err(Violation::ChangedAnyway { publish, version, shown_by });
         }
         if !signer.may_follow(signed.predecessor) {
             let predecessor = signed.predecessor;
-            return Err(Violation::TicketIgnored { publish: signed.by, version, predecessor });
+            return Err(Violation::TicketIgnored { publish, version, predecessor });
         }
-        if let Some((other, by)) = attempts.insert(signer.attempt, (version, signed.by)) {
+        if let Some((other, by)) = attempts.insert(signer.attempt, (version, publish)) {
             return Err(Violation::TookEffectTwice {
                 attempt: signer.attempt,
                 versions: [other, version],
-                publishes: [by, signed.by],
+                publishes: [by, publish],
             });
         }
     }

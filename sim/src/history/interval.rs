@@ -46,7 +46,7 @@ impl Bounds {
         let mut places = BTreeMap::new();
         let mut attempts = BTreeMap::new();
         for (place, &version) in versions.iter().enumerate() {
-            let publish = history.versions[&version].by;
+            let publish = history.signer(&history.versions[&version]);
             let signer = history.publish(publish);
             bounds.after.push((signer.began, NotYet::Began { publish, version }));
             places.insert(version, place);

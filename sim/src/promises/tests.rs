@@ -29,7 +29,8 @@ struct Run {
     events: Vec<Timed>,
     losses: u32,
     tasks: u16,
-    submissions: u16,
+    /// The newest submission.
+    newest: Option<PublishTask>,
 }
 
 impl Run {
@@ -52,7 +53,7 @@ impl Run {
             events: Vec::new(),
             losses,
             tasks: 0,
-            submissions: 0,
+            newest: None,
         }
     }
 
@@ -160,35 +161,40 @@ impl Run {
             if single && self.world.clients().any(|client| client.is_running()) {
                 return Ok(());
             }
-            let n = self.rng.random_range(1..=5);
-            let follows = match self.rng.random_range(0..4) {
-                0 if self.tasks > 0 => {
-                    Follow::ResultOf(ClientId(self.rng.random_range(0..self.tasks)))
-                }
-                1 => Follow::Nothing,
-                _ => Follow::Whatever,
-            };
-            Task::Publish(PublishTask {
-                caller: if single { 0 } else { caller },
-                submission: self.submission(),
-                shape: Some((self.rng.random_range(1..=n), self.rng.random_range(1..=n), n)),
-                length: self.rng.random_range(0..3) * 40,
-                tombstone: self.rng.random_bool(0.05),
-                follows,
-                cap_holder,
-                seed,
-            })
+            Task::Publish(self.publish(if single { 0 } else { caller }, cap_holder, seed))
         };
         let client = ClientId(self.tasks);
         self.tasks += 1;
         self.apply(Event::Began { client, task })
     }
 
-    /// A new one, or one more try of the newest. An older one whose traces are gone may be made
-    /// anew, which breaks P14: that is for the sweep to show.
-    fn submission(&mut self) -> Submission {
-        self.submissions += u16::from(self.rng.random_bool(0.7));
-        Submission(self.submissions)
+    /// A new submission, or one more try of the newest. An older one whose traces are gone may be made anew, which breaks
+    /// P14: that is for the sweep to show.
+    fn publish(&mut self, caller: u8, cap_holder: bool, seed: u64) -> PublishTask {
+        let again = self.newest.clone().filter(|_| self.rng.random_bool(0.3));
+        if let Some(again) = again {
+            return PublishTask { caller, cap_holder, seed, ..again };
+        }
+        let n = self.rng.random_range(1..=5);
+        let named = ClientId(self.rng.random_range(0..self.tasks.max(1)));
+        let follows = match self.rng.random_range(0..4) {
+            0 if self.world.oracle().version_of(named).is_some() => Follow::ResultOf(named),
+            1 => Follow::Nothing,
+            _ => Follow::Whatever,
+        };
+        let number = self.newest.as_ref().map_or(0, |newest| newest.submission.0 + 1);
+        let task = PublishTask {
+            caller,
+            submission: Submission(number),
+            shape: Some((self.rng.random_range(1..=n), self.rng.random_range(1..=n), n)),
+            length: self.rng.random_range(0..3) * 40,
+            tombstone: self.rng.random_bool(0.05),
+            follows,
+            cap_holder,
+            seed,
+        };
+        self.newest = Some(task.clone());
+        task
     }
 
     fn apply(&mut self, event: Event) -> Result<(), String> {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::event::Task;
+use crate::event::{Event, Task};
 use crate::ids::{ClientId, EnvelopeId, ServerId};
-use crate::options::Network;
+use crate::options::{Lingering, Network};
+use crate::promises::Broken;
 use crate::world::{Body, Local, Request, World};
 
 use super::{Plan, Run};
@@ -21,6 +22,7 @@ const LATENCY_MAX: u64 = 60_000;
 pub(super) struct Links {
     network: Network,
     rng: ChaCha8Rng,
+    lingering: ChaCha8Rng,
     partition: Option<Partition>,
     /// When the last message of a stream arrives: the next one comes after it, unless streams are reordered.
     streams: BTreeMap<(ClientId, ServerId, bool), u64>,
@@ -47,8 +49,21 @@ pub(super) enum Fare {
 }
 
 impl Links {
-    pub(super) fn new(network: &Network, rng: ChaCha8Rng) -> Self {
-        Self { network: network.clone(), rng, partition: None, streams: BTreeMap::new() }
+    pub(super) fn new(network: &Network, rng: ChaCha8Rng, lingering: ChaCha8Rng) -> Self {
+        Self { network: network.clone(), rng, lingering, partition: None, streams: BTreeMap::new() }
+    }
+
+    /// For how long a request that changes a slot lingers, if it does, and when its server's clock jumps meanwhile.
+    fn lingers(&mut self) -> (u64, Option<u64>) {
+        let Some(Lingering { often, longest, lapses }) = self.network.lingering else {
+            return (0, None);
+        };
+        if self.lingering.random_range(0..1000) >= often {
+            return (0, None);
+        }
+        let time = self.lingering.random_range(0..=longest);
+        let lapse = self.lingering.random_range(0..1000) < lapses;
+        (time, lapse.then(|| self.lingering.random_range(0..=time)))
     }
 
     /// Decides how a message between a caller and a server fares. One that cannot be lost is only late.
@@ -58,8 +73,9 @@ impl Links {
         (client, caller): (ClientId, u8),
         (server, to_server): (ServerId, bool),
         (losable, refused): (bool, bool),
+        lingers: u64,
     ) -> Fare {
-        let mut at = now + self.latency(server);
+        let mut at = now + self.latency(server) + lingers;
         // Nobody listens: the send fails at once, as often as not.
         if refused && self.rng.random_bool(0.5) {
             at = now;
@@ -148,6 +164,7 @@ impl Links {
         self.network.outlived = 0;
         self.network.delayed = 0;
         self.network.slow = None;
+        self.network.lingering = None;
     }
 }
 
@@ -164,7 +181,15 @@ impl Run {
         let losable = !matches!(request.as_ref(), Request::End { .. }) && id.copy == 0;
         let refused = self.world.server(server).is_none_or(|server| !server.is_up());
         let from = (id.client, self.caller_of(id.client));
-        match self.links.fare(now, from, (server, to_server), (losable, refused)) {
+        let writes = matches!(
+            request.as_ref(),
+            Request::Seal { .. } | Request::Commit { .. } | Request::Bring { .. }
+        );
+        let (lingers, lapse) = if writes && to_server { self.links.lingers() } else { (0, None) };
+        if let Some(after) = lapse {
+            self.plan(now + after, Plan::Lapse(server));
+        }
+        match self.links.fare(now, from, (server, to_server), (losable, refused), lingers) {
             Fare::Arrives(at) => self.plan(at, Plan::Deliver(id)),
             Fare::IsLost(at) => self.plan(at, Plan::Lose(id)),
             Fare::OutlivesItsConnection(at, late) => {
@@ -181,6 +206,13 @@ impl Run {
         if let (Request::Seal { .. }, true) = (request.as_ref(), to_server) {
             self.plan_stalls(id.client, server);
         }
+    }
+
+    /// A server's clock jumps while something lingers on its way there.
+    pub(super) fn lapse(&mut self, at: u64, server: ServerId) -> Result<(), Broken> {
+        let forward = self.options.setup.promise;
+        let event = Event::ClockStepped { server, forward, wall: 0 };
+        self.inject(at, "clock stepped", event, !self.healed)
     }
 
     fn dispatch_local(&mut self, id: EnvelopeId, due: Option<u64>, local: &Local) {

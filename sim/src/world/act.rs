@@ -165,6 +165,7 @@ impl World {
             Action::Release { server, conversation } => self.release(id, server, conversation),
             Action::Journal { .. } => self.send_local(id, None, Local::Journaled),
             Action::Commit { message, server, conversation, header } => {
+                Arc::make_mut(&mut self.oracle).note_signed(&header, id);
                 self.ask(id, Some(message), server, Request::Commit { conversation, header });
             }
             Action::Bring {

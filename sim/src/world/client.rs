@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tarn_client::base::Origin;
 use tarn_client::fetch::{Run, RunId};
 use tarn_client::publish::action::{Draft, MessageId};
-use tarn_client::publish::{self, Follows, Publish, Roster};
+use tarn_client::publish::{self, Publish, Roster};
 use tarn_client::retrieve::{self, Retrieve};
 use tarn_client::time::Millis;
 use tarn_proto::{
@@ -16,7 +16,7 @@ use tarn_proto::{
     StoreId, VersionId,
 };
 
-use crate::event::{Follow, PublishTask, ReadTask, Task};
+use crate::event::{PublishTask, ReadTask, Task};
 use crate::ids::{ClientId, ServerId};
 use crate::made::Made;
 use crate::setup::{Setup, file};
@@ -265,13 +265,7 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
         storage_index: file(),
         attempt: task.submission.attempt(),
         origin: origin(task.cap_holder, setup),
-        follows: match task.follows {
-            Follow::Whatever => Follows::Whatever,
-            Follow::Nothing => Follows::Nothing,
-            Follow::ResultOf(client) => {
-                oracle.version_of(client).map_or(Follows::Whatever, Follows::Version)
-            }
-        },
+        follows: oracle.resolve(task.follows),
         shape: task.shape.map(shape_of),
         first_shape: shape_of(whole),
         high_water: oracle.high_water(task.caller),

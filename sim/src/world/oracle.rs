@@ -2,15 +2,20 @@
 //! only ever learns; it judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tarn_client::base::HighWater;
+use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::Outcome as PublishOutcome;
 use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
 use tarn_proto::{AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, VersionId};
 use tarn_server::manifest::Manifest;
 
-use crate::event::{PublishTask, ReadTask, Task};
+use crate::event::{Follow, PublishTask, ReadTask, Task};
+use crate::history::History;
 use crate::ids::{ClientId, ServerId};
+
+use super::operations::Operations;
 
 /// Everything that was said to anybody.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +25,7 @@ pub struct Oracle {
     published: BTreeMap<VersionId, u64>,
     acknowledged: BTreeMap<VersionId, Acknowledged>,
     makers: BTreeMap<VersionId, ClientId>,
+    operations: Arc<Operations>,
     certified: BTreeSet<VersionId>,
     floors: BTreeMap<ServerId, (SequenceNumber, VersionId)>,
     sealed: BTreeMap<ServerId, SequenceNumber>,
@@ -138,7 +144,7 @@ impl From<&PublishOutcome> for Told {
                 Self::Published { version: published.version, repeated: published.repeated }
             }
             PublishOutcome::UncoordinatedWrite { theirs } => unchanged(UNCOORDINATED_WRITE, theirs),
-            PublishOutcome::Stale { now } => unchanged("stale", now),
+            PublishOutcome::Stale { now } => unchanged(STALE, now),
             PublishOutcome::Contended => unchanged("contended", &None),
             PublishOutcome::NotEnoughServers(_) => unchanged("not enough servers", &None),
             PublishOutcome::Undecided(_) => unchanged("undecided", &None),
@@ -153,6 +159,9 @@ impl From<&PublishOutcome> for Told {
 
 /// The name of the outcome that must never be given for our own version.
 pub const UNCOORDINATED_WRITE: &str = "uncoordinated write";
+
+/// The name of the outcome of a ticket that does not name the newest version.
+pub(super) const STALE: &str = "stale";
 
 impl From<&RetrieveOutcome> for Told {
     fn from(outcome: &RetrieveOutcome) -> Self {
@@ -204,6 +213,22 @@ impl Oracle {
     /// Every version of which a server has acknowledged a share.
     pub fn acknowledgements(&self) -> impl Iterator<Item = (VersionId, &Acknowledged)> {
         self.acknowledged.iter().map(|(&version, shares)| (version, shares))
+    }
+
+    /// What callers asked for and were told, as operations on one register.
+    pub fn history(&self) -> &History {
+        self.operations.history()
+    }
+
+    /// What the words of a task mean, if it begins now.
+    pub fn resolve(&self, follow: Follow) -> Follows {
+        match follow {
+            Follow::Whatever => Follows::Whatever,
+            Follow::Nothing => Follows::Nothing,
+            Follow::ResultOf(client) => {
+                self.version_of(client).map_or(Follows::Whatever, Follows::Version)
+            }
+        }
     }
 
     /// Which task signed a version.
@@ -282,6 +307,14 @@ impl Oracle {
             times_told: 0,
             killed: false,
         };
+        match task {
+            Task::Publish(task) => {
+                let (attempt, follows) = (task.submission.attempt(), self.resolve(task.follows));
+                let operations = Arc::make_mut(&mut self.operations);
+                operations.publish_began(self.events, id, attempt, follows);
+            }
+            Task::Read(_) => Arc::make_mut(&mut self.operations).read_began(self.events, id),
+        }
         let (Task::Publish(PublishTask { caller, .. }) | Task::Read(ReadTask { caller, .. })) =
             task;
         if let Some(mark) = self.high_water(*caller) {
@@ -292,6 +325,7 @@ impl Oracle {
 
     pub(super) fn task_told(&mut self, id: ClientId, told: Told) {
         let events = self.events;
+        Arc::make_mut(&mut self.operations).told(events, id, &told);
         let Some(record) = self.tasks.get_mut(&id) else { return };
         record.times_told += 1;
         record.ended = Some(events);
@@ -333,6 +367,12 @@ impl Oracle {
 
     pub(super) fn note_made(&mut self, version: VersionId, by: ClientId) {
         self.makers.entry(version).or_insert(by);
+    }
+
+    /// The signature that makes a version of a header is on its way to a server.
+    pub(super) fn note_signed(&mut self, header: &SignedHeader, by: ClientId) {
+        let operations = Arc::make_mut(&mut self.operations);
+        operations.signed(by, header.version(), header.header().predecessor);
     }
 
     pub(super) fn note_floor(&mut self, server: ServerId, disk: &Manifest) {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tarn_sim::schedule::{self, Report};
+use tarn_sim::coverage::Coverage;
+use tarn_sim::options::Options;
+use tarn_sim::schedule::{self, Report, Run};
 
 use crate::{Failure, Verdict, files};
 
@@ -28,6 +30,9 @@ pub(crate) struct Arguments {
     /// Go on after a seed that broke a promise.
     #[arg(long)]
     keep_going: bool,
+    /// Count what is reached; a refusal that was not is an error.
+    #[arg(long)]
+    coverage: bool,
     /// Seconds between lines of progress.
     #[arg(long, default_value_t = 10)]
     progress: u64,
@@ -50,6 +55,7 @@ struct Totals {
     faults: BTreeMap<&'static str, u64>,
     broken: Vec<u64>,
     shown: u64,
+    coverage: Coverage,
 }
 
 impl Totals {
@@ -87,12 +93,20 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
     let stop = AtomicBool::new(false);
     let totals = Mutex::new(Totals::default());
     let worker = || {
+        let mut coverage = Coverage::default();
         while !stop.load(Ordering::Relaxed) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= arguments.seeds.end || deadline.is_some_and(|at| began.elapsed() >= at) {
-                return;
+                break;
             }
-            let report = schedule::run(seed);
+            let report = if arguments.coverage {
+                let run = Run::new(Options::draw(seed), None);
+                let (report, counted) = run.run_counting(std::mem::take(&mut coverage));
+                coverage = counted;
+                report
+            } else {
+                schedule::run(seed)
+            };
             if arguments.twice && bytes(&report) != bytes(&schedule::run(seed)) {
                 println!("seed {seed}: the second run is not the first");
                 lock(&totals).broken.push(seed);
@@ -116,6 +130,7 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
                 println!("{}", totals.line(began.elapsed(), jobs));
             }
         }
+        lock(&totals).coverage.add(coverage);
     };
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -125,12 +140,17 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
     let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!("{}", totals.line(began.elapsed(), jobs));
     println!("told     {:?}\ninjected {:?}", totals.told, totals.faults);
+    let unreached = arguments.coverage && {
+        println!("\n{}", totals.coverage);
+        totals.coverage.missing().next().is_some()
+    };
     if totals.broken.is_empty() {
         println!("every promise held");
-        return Ok(Verdict::Clean);
+    } else {
+        println!("broken by {:?}", totals.broken);
     }
-    println!("broken by {:?}", totals.broken);
-    Ok(Verdict::Broken)
+    let is_clean = totals.broken.is_empty() && !unreached;
+    Ok(if is_clean { Verdict::Clean } else { Verdict::Broken })
 }
 
 fn bytes(report: &Report) -> Vec<u8> {

@@ -48,7 +48,7 @@ fn changed_histories_break_every_promise_that_they_can() {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     BeginPublish { attempt: u8, follows: u8 },
-    Sign { publish: u8 },
+    Sign { publish: u8, again: bool },
     TakeEffect { version: u8 },
     EndPublish { publish: u8, told: u8 },
     BeginRead,
@@ -60,7 +60,8 @@ fn script() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         2 => (0..3_u8, 0..6_u8)
             .prop_map(|(attempt, follows)| Step::BeginPublish { attempt, follows }),
-        3 => any::<u8>().prop_map(|publish| Step::Sign { publish }),
+        3 => (any::<u8>(), any::<bool>())
+            .prop_map(|(publish, again)| Step::Sign { publish, again }),
         3 => any::<u8>().prop_map(|version| Step::TakeEffect { version }),
         2 => (any::<u8>(), any::<u8>())
             .prop_map(|(publish, told)| Step::EndPublish { publish, told }),
@@ -91,12 +92,19 @@ struct World {
     records: Vec<Record>,
     held: Vec<VersionId>,
     publishes: Vec<Writer>,
-    versions: Vec<(usize, Option<VersionId>)>,
+    versions: Vec<Made>,
     reads: Vec<Lookup>,
 }
 
 /// What a read found, once it looked, and whether its caller was told.
 type Lookup = (Option<Option<VersionId>>, bool);
+
+/// A version: who signed it, and for whom of them it took effect.
+struct Made {
+    by: Vec<usize>,
+    predecessor: Option<VersionId>,
+    taken_by: Option<usize>,
+}
 
 struct Writer {
     attempt: u8,
@@ -117,7 +125,7 @@ impl World {
     fn take(&mut self, step: Step) {
         match step {
             Step::BeginPublish { attempt, follows } => self.begin_publish(attempt, follows),
-            Step::Sign { publish } => self.sign(publish),
+            Step::Sign { publish, again } => self.sign(publish, again),
             Step::TakeEffect { version } => self.take_effect(version),
             Step::EndPublish { publish, told } => self.end_publish(publish, told),
             Step::BeginRead if self.reads.len() < READS_MAX => {
@@ -157,27 +165,42 @@ impl World {
         self.records.push(Record::PublishBegan { attempt, follows });
     }
 
-    fn sign(&mut self, publish: u8) {
-        if let Some(by) = pick(&self.publishes, publish, |writer| writer.told.is_none())
-            && self.versions.len() < VERSIONS_MAX
-        {
-            let predecessor = self.held.last().copied();
-            self.versions.push((by, predecessor));
-            let version = number(self.versions.len());
-            self.records.push(Record::Signed { by, version, predecessor });
-        }
+    /// Signs a new version, or what another try of the submission has signed on the same base.
+    fn sign(&mut self, publish: u8, again: bool) {
+        let Some(by) = pick(&self.publishes, publish, |writer| writer.told.is_none()) else {
+            return;
+        };
+        let predecessor = self.held.last().copied();
+        let attempt = self.publishes[by].attempt;
+        let same = |made: &Made| {
+            made.predecessor == predecessor && self.publishes[made.by[0]].attempt == attempt
+        };
+        let index = match self.versions.iter().position(same).filter(|_| again) {
+            Some(index) => index,
+            None if self.versions.len() < VERSIONS_MAX => {
+                self.versions.push(Made { by: Vec::new(), predecessor, taken_by: None });
+                self.versions.len() - 1
+            }
+            None => return,
+        };
+        self.versions[index].by.push(by);
+        self.records.push(Record::Signed { by, version: number(index + 1), predecessor });
     }
 
     fn take_effect(&mut self, version: u8) {
         let unchanged = [PublishTold::Conflict, PublishTold::Unchanged];
-        let can = |&(by, predecessor): &(usize, Option<VersionId>)| {
-            let writer = &self.publishes[by];
-            self.held.last().copied() == predecessor
-                && may_follow(writer.follows, predecessor)
-                && writer.told.is_none_or(|told| !unchanged.contains(&told))
-                && self.effect_of(writer.attempt).is_none()
+        let taker = |made: &Made| {
+            let can = |&by: &usize| {
+                let writer = &self.publishes[by];
+                may_follow(writer.follows, made.predecessor)
+                    && writer.told.is_none_or(|told| !unchanged.contains(&told))
+                    && self.effect_of(writer.attempt).is_none()
+            };
+            let is_next = self.held.last().copied() == made.predecessor;
+            made.by.iter().copied().find(can).filter(|_| is_next)
         };
-        if let Some(index) = pick(&self.versions, version, can) {
+        if let Some(index) = pick(&self.versions, version, |made| taker(made).is_some()) {
+            self.versions[index].taken_by = taker(&self.versions[index]);
             self.held.push(super::version(number(index + 1)));
         }
     }
@@ -207,15 +230,11 @@ impl World {
         self.records.push(Record::PublishEnded { publish: id, told });
     }
 
-    /// The attempt's version that took effect, who signed it, and what it follows.
+    /// The attempt's version that took effect, for whom, and what it follows.
     fn effect_of(&self, attempt: u8) -> Option<(VersionId, usize, Option<VersionId>)> {
-        self.versions.iter().enumerate().find_map(|(index, &(by, predecessor))| {
-            let version = version(number(index + 1));
-            (self.publishes[by].attempt == attempt && self.held.contains(&version)).then_some((
-                version,
-                by,
-                predecessor,
-            ))
+        self.versions.iter().enumerate().find_map(|(index, made)| {
+            let by = made.taken_by.filter(|&by| self.publishes[by].attempt == attempt)?;
+            Some((version(number(index + 1)), by, made.predecessor))
         })
     }
 }

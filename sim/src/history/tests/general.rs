@@ -34,7 +34,7 @@ struct Register {
 #[derive(Debug, Clone)]
 enum Operation {
     /// In flight for good: whether it happens is up to the checker. A publish may have several.
-    TakeEffect(VersionId),
+    TakeEffect(PublishId, VersionId),
     Publish(PublishId),
     Read,
 }
@@ -48,7 +48,9 @@ enum Answer {
 
 impl Register {
     fn attempt_of(&self, version: VersionId) -> AttemptId {
-        self.history.publish(self.history.versions[&version].by).attempt
+        self.history
+            .publish(self.history.versions[&version].by.first().copied().expect("one"))
+            .attempt
     }
 
     fn has_held_one_of(&self, attempt: AttemptId) -> bool {
@@ -71,10 +73,10 @@ impl SequentialSpec for Register {
 
     /// Only what stays in flight is invoked without a known answer.
     fn invoke(&mut self, operation: &Operation) -> Answer {
-        if let &Operation::TakeEffect(version) = operation {
+        if let &Operation::TakeEffect(by, version) = operation {
             let signed = &self.history.versions[&version];
             if self.past.last().copied() == signed.predecessor
-                && self.allows(signed.by, version)
+                && self.allows(by, version)
                 && !self.has_held_one_of(self.attempt_of(version))
             {
                 self.past.push(version);
@@ -99,7 +101,7 @@ impl SequentialSpec for Register {
             ) => true,
             (Operation::Read, Answer::Holds(found)) => self.past.last() == found.as_ref(),
             (
-                Operation::TakeEffect(_) | Operation::Publish(_) | Operation::Read,
+                Operation::TakeEffect(..) | Operation::Publish(_) | Operation::Read,
                 Answer::Silence | Answer::Told(_) | Answer::Holds(_),
             ) => unreachable!("answers are made to fit"),
         }
@@ -124,8 +126,10 @@ fn points(history: &History) -> Vec<(u32, usize, Point)> {
         }
         let unchanged = [PublishTold::Conflict, PublishTold::Unchanged];
         if publish.ended.is_none_or(|(_, told)| !unchanged.contains(&told)) {
-            for (&version, _) in history.versions.iter().filter(|(_, signed)| signed.by == id) {
-                let effect = Point::Begins(Operation::TakeEffect(version));
+            for (&version, _) in
+                history.versions.iter().filter(|(_, signed)| signed.by.contains(&id))
+            {
+                let effect = Point::Begins(Operation::TakeEffect(id, version));
                 points.push((publish.began.order, thread, effect));
                 thread += 1;
             }

@@ -160,3 +160,15 @@ fn what_is_unconfirmed_may_be_old() {
     script.read();
     assert_eq!(script.verdict(), Ok(()));
 }
+
+#[test]
+fn of_two_tries_that_signed_the_same_one_changed_nothing() {
+    let mut script = Script::default();
+    let (first, second) = (script.publish(1), script.publish(1));
+    script.sign(first, 1, 0);
+    script.sign(second, 1, 0);
+    script.told(first, PublishTold::Unchanged);
+    script.published(second, 1);
+    script.whole_read(1);
+    assert_eq!(script.verdict(), Ok(()));
+}

@@ -218,3 +218,17 @@ fn an_operation_ends_twice() {
         Err(Violation::EndedTwice { operation: OperationId::Read(read) })
     );
 }
+
+#[test]
+fn two_tries_signed_the_same_and_both_changed_nothing() {
+    let mut script = Script::default();
+    let (first, second) = (script.publish(1), script.publish(1));
+    script.sign(first, 1, 0);
+    script.sign(second, 1, 0);
+    script.told(first, PublishTold::Unchanged);
+    script.told(second, PublishTold::Unchanged);
+    let read = script.whole_read(1);
+    let shown_by = OperationId::Read(read);
+    let broken = Violation::ChangedAnyway { publish: first, version: version(1), shown_by };
+    assert_eq!(script.violation(), broken);
+}
