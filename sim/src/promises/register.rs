@@ -3,7 +3,6 @@
 //! the promise among these that is broken, and the operations that contradict each other.
 
 use super::{Demanded, Promise, is_told};
-use crate::history::Violation;
 use crate::world::World;
 
 /// One register could have told it.
@@ -18,17 +17,8 @@ pub static REGISTER: Promise = Promise {
 };
 
 fn check(world: &World) -> Result<(), String> {
-    match world.oracle().history().check() {
-        Err(violation) if !is_known_gap(&violation) => {
-            Err(format!("{}: {violation}", violation.promise()))
-        }
-        Err(_) | Ok(()) => Ok(()),
-    }
-}
-
-/// The gap that P14 knows: a submission that another process repeats may take effect once more.
-fn is_known_gap(violation: &Violation) -> bool {
-    matches!(violation, Violation::TookEffectTwice { publishes: [one, other], .. } if one != other)
+    let held = world.oracle().history().check();
+    held.map_err(|violation| format!("{}: {violation}", violation.promise()))
 }
 
 #[cfg(test)]
