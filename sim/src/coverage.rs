@@ -82,6 +82,7 @@ pub const NOT_DEMANDED: &[(RequestKind, &str, &str)] = &[
         "too many generations",
         "16 versions without a certificate on one server: a run has 14 tasks",
     ),
+    (RequestKind::Commit, "too many generations", "the same"),
     (RequestKind::Bring, "too many generations", "the same"),
     (
         RequestKind::Seal,
