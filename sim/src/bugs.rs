@@ -66,9 +66,14 @@ impl Bug {
 
     /// The same run without it.
     pub fn run_without(&self, seed: u64) -> Report {
+        Run::new(self.options_without(seed), None).run()
+    }
+
+    /// The world that a seed draws for this bug, for a run without it.
+    pub fn options_without(&self, seed: u64) -> Options {
         let mut options = self.options(seed);
         options.setup.bug = None;
-        Run::new(options, None).run()
+        options
     }
 
     /// Runs seeds from `start` until one finds the bug, at most `most` of them.

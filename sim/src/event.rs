@@ -247,16 +247,19 @@ pub enum Lie {
     ForgesCertificate,
     /// Tells a history that never was.
     InventsHistory,
+    /// Answers what it was not asked.
+    AnswersOutOfTurn,
 }
 
 impl Lie {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ClaimsWritten,
         Self::ServesOld,
         Self::ServesJunk,
         Self::ForgesFloor,
         Self::ForgesCertificate,
         Self::InventsHistory,
+        Self::AnswersOutOfTurn,
     ];
 }

@@ -68,7 +68,7 @@ impl Publish {
         let Some(lane) = self.lanes.get_mut(&server) else {
             return;
         };
-        if let LaneState::Committing(sealed) | LaneState::Unsettled { sealed, .. } = &lane.state {
+        if let LaneState::Committing(sealed) = &lane.state {
             lane.state = LaneState::Accepted(sealed.clone());
         }
     }

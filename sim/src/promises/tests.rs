@@ -137,7 +137,7 @@ impl Run {
                 let manner = match self.rng.random_range(0..4) {
                     0 => Manner::Full,
                     1 => Manner::ReadOnly,
-                    2 if liars => Manner::Lying(Lie::ALL[self.rng.random_range(0..6_usize)]),
+                    2 if liars => Manner::Lying(Lie::ALL[self.rng.random_range(0..Lie::ALL.len())]),
                     _ => Manner::Honest,
                 };
                 Event::Turned { server, manner }

@@ -245,6 +245,7 @@ pub(super) const fn manner(manner: Manner) -> &'static str {
         Manner::Lying(Lie::ForgesFloor) => "lying: forges a floor",
         Manner::Lying(Lie::ForgesCertificate) => "lying: forges a certificate",
         Manner::Lying(Lie::InventsHistory) => "lying: invents history",
+        Manner::Lying(Lie::AnswersOutOfTurn) => "lying: answers what it was not asked",
     }
 }
 

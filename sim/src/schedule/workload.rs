@@ -116,7 +116,8 @@ impl Workload {
         if let Some(again) = caller.in_doubt {
             return Task::Publish(PublishTask { seed: self.rng.next_u64(), ..again });
         }
-        let follows = caller.follows.map_or(Follow::Whatever, Follow::ResultOf);
+        let first = if self.options.expects_nothing { Follow::Nothing } else { Follow::Whatever };
+        let follows = caller.follows.map_or(first, Follow::ResultOf);
         match caller.habit {
             Habit::Reads => Task::Read(self.draw_read(index, cap_holder)),
             Habit::Modifies if !caller.has_read => Task::Read(self.draw_read(index, cap_holder)),

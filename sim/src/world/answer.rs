@@ -464,8 +464,11 @@ fn read_event(message: MessageId, request: &Request, reply: &Reply) -> ReadEvent
 
 /// What a lying server says in place of a reply.
 pub(super) fn lie(lie: Lie, then: &SlotState, newest: Option<&Made>, reply: Reply) -> Reply {
+    if lie == Lie::AnswersOutOfTurn {
+        return out_of_turn(then, reply);
+    }
     let lied = |state: SlotState| match lie {
-        Lie::ClaimsWritten => Ok(state),
+        Lie::ClaimsWritten | Lie::AnswersOutOfTurn => Ok(state),
         Lie::ServesOld => Ok(SlotState { conversation: state.conversation, ..then.clone() }),
         Lie::ServesJunk => Ok(claiming(state, newest)),
         Lie::ForgesFloor => match newest {
@@ -496,6 +499,22 @@ pub(super) fn lie(lie: Lie, then: &SlotState, newest: Option<&Made>, reply: Repl
         }
         Reply::Extended { .. }
         | Reply::Written
+        | Reply::Rows
+        | Reply::Blocks(_)
+        | Reply::NoShare
+        | Reply::Dead(_)
+        | Reply::Forged(_) => reply,
+    }
+}
+
+/// What is said in a conversation, as the answer to something else.
+fn out_of_turn(then: &SlotState, reply: Reply) -> Reply {
+    match reply {
+        Reply::Sealed { promise, .. } => Reply::Extended { promise },
+        Reply::Extended { .. } => Reply::Written,
+        Reply::Written => Reply::Sealed { state: then.clone(), promise: 30_000 },
+        Reply::State(_)
+        | Reply::Refused { .. }
         | Reply::Rows
         | Reply::Blocks(_)
         | Reply::NoShare

@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// Plant this bug first.
     #[arg(long)]
     bug: Option<String>,
+    /// Draw the world that this planted bug needs, without the bug.
+    #[arg(long, value_name = "BUG", conflicts_with = "bug")]
+    like: Option<String>,
     /// Write the trace to this file, whatever came of the run.
     #[arg(long)]
     trace: Option<PathBuf>,
@@ -32,11 +35,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     let seed = arguments.seed;
     let (options, plant) = match &arguments.bug {
-        None => (Options::draw(seed), None),
+        None => (drawn(arguments.like.as_deref(), seed)?, None),
         Some(name) => {
-            let bug = bugs::by_name(name).ok_or_else(|| {
-                format!("no bug is called {name}: `tarn-sim list` names them all")
-            })?;
+            let bug = named(name)?;
             (bug.options(seed), Some((bug.plant)()))
         }
     };
@@ -59,11 +60,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
     };
     let path = arguments.trace.clone().unwrap_or_else(|| format!("seed-{seed}.trace").into());
     files::write(&path, trace)?;
-    let planted = arguments.bug.as_ref().map(|bug| format!(" --bug {bug}")).unwrap_or_default();
+    let planted = match (&arguments.bug, &arguments.like) {
+        (Some(bug), _) => format!(" --bug {bug}"),
+        (None, Some(bug)) => format!(" --like {bug}"),
+        (None, None) => String::new(),
+    };
     println!("\n{broken}");
-    println!("again:   tarn-sim run --seed {seed}{planted}    ({})", env!("CARGO_PKG_VERSION"));
+    println!("again:   tarn-sim run --seed {seed}{planted}    (at {})", env!("TARN_SIM_COMMIT"));
     println!("replay:  tarn-sim replay {0}\nshorter: tarn-sim minimize {0}", path.display());
     Ok(Verdict::Broken)
+}
+
+/// What a seed draws; with `like`, narrowed as for the planted bug of that name.
+pub(crate) fn drawn(like: Option<&str>, seed: u64) -> Result<Options, Failure> {
+    Ok(match like {
+        None => Options::draw(seed),
+        Some(name) => named(name)?.options_without(seed),
+    })
+}
+
+fn named(name: &str) -> Result<&'static bugs::Bug, Failure> {
+    let bug = bugs::by_name(name);
+    Ok(bug.ok_or_else(|| format!("no bug is called {name}: `tarn-sim list` names them all"))?)
 }
 
 fn summary(report: &schedule::Report) -> String {

@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tarn_sim::coverage::Coverage;
-use tarn_sim::options::Options;
-use tarn_sim::schedule::{self, Report, Run};
+use tarn_sim::schedule::{Report, Run};
+use tarn_sim::trace::Trace;
 
-use crate::{Failure, Verdict, files};
+use crate::{Failure, Verdict, files, run};
 
 /// What to sweep.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Count what is reached; a refusal that was not is an error.
     #[arg(long)]
     coverage: bool,
+    /// Draw the worlds that this planted bug needs, without the bug.
+    #[arg(long, value_name = "BUG")]
+    like: Option<String>,
     /// Seconds between lines of progress.
     #[arg(long, default_value_t = 10)]
     progress: u64,
@@ -92,6 +95,8 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
     let next = AtomicU64::new(arguments.seeds.start);
     let stop = AtomicBool::new(false);
     let totals = Mutex::new(Totals::default());
+    // A name that no bug has is told before the first run.
+    run::drawn(arguments.like.as_deref(), 0)?;
     let worker = || {
         let mut coverage = Coverage::default();
         while !stop.load(Ordering::Relaxed) {
@@ -99,28 +104,19 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
             if seed >= arguments.seeds.end || deadline.is_some_and(|at| began.elapsed() >= at) {
                 break;
             }
-            let report = if arguments.coverage {
-                let run = Run::new(Options::draw(seed), None);
-                let (report, counted) = run.run_counting(std::mem::take(&mut coverage));
-                coverage = counted;
-                report
-            } else {
-                schedule::run(seed)
-            };
-            if arguments.twice && bytes(&report) != bytes(&schedule::run(seed)) {
-                println!("seed {seed}: the second run is not the first");
-                lock(&totals).broken.push(seed);
-                stop.store(true, Ordering::Relaxed);
-            }
+            let Ok(report) = arguments.simulate(seed, &mut coverage) else { break };
+            let repeats = || arguments.simulate(seed, &mut Coverage::default());
+            let is_same = !arguments.twice || repeats().is_ok_and(|again| same(&report, &again));
             let mut totals = lock(&totals);
             totals.add(&report);
+            if !is_same {
+                println!("seed {seed}: the second run is not the first");
+            }
             if let Some(broken) = &report.broken {
                 println!("seed {seed}: {broken}");
-                let path = format!("seed-{seed}.trace");
-                if let Err(error) = files::write(path.as_ref(), &report.trace) {
-                    eprintln!("tarn-sim: {error}");
-                }
-                println!("  again: tarn-sim run --seed {seed}    replay: tarn-sim replay {path}");
+                arguments.leave(seed, &report.trace);
+            }
+            if !is_same || report.broken.is_some() {
                 totals.broken.push(seed);
                 stop.fetch_or(!arguments.keep_going, Ordering::Relaxed);
             }
@@ -153,10 +149,39 @@ pub(crate) fn sweep(arguments: &Arguments) -> Result<Verdict, Failure> {
     Ok(if is_clean { Verdict::Clean } else { Verdict::Broken })
 }
 
-fn bytes(report: &Report) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    report.trace.write(&mut bytes).expect("memory takes everything");
-    bytes
+impl Arguments {
+    fn simulate(&self, seed: u64, coverage: &mut Coverage) -> Result<Report, Failure> {
+        let run = Run::new(run::drawn(self.like.as_deref(), seed)?, None);
+        if !self.coverage {
+            return Ok(run.run());
+        }
+        let (report, counted) = run.run_counting(std::mem::take(coverage));
+        *coverage = counted;
+        Ok(report)
+    }
+
+    /// Leaves the trace of a broken promise, and says how to have it again.
+    fn leave(&self, seed: u64, trace: &Trace) {
+        let path = format!("seed-{seed}.trace");
+        if let Err(error) = files::write(path.as_ref(), trace) {
+            eprintln!("tarn-sim: {error}");
+        }
+        let like = self.like.as_ref().map(|bug| format!(" --like {bug}")).unwrap_or_default();
+        let commit = env!("TARN_SIM_COMMIT");
+        println!(
+            "  again: tarn-sim run --seed {seed}{like} (at {commit})    replay: tarn-sim replay {path}"
+        );
+    }
+}
+
+/// Whether two runs left the same trace, byte for byte.
+fn same(one: &Report, other: &Report) -> bool {
+    let bytes = |report: &Report| {
+        let mut bytes = Vec::new();
+        report.trace.write(&mut bytes).expect("memory takes everything");
+        bytes
+    };
+    bytes(one) == bytes(other)
 }
 
 fn lock(totals: &Mutex<Totals>) -> MutexGuard<'_, Totals> {
