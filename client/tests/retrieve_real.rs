@@ -281,6 +281,7 @@ async fn shares_are_brought_once_and_then_held_already() {
         let brought = Brought {
             header: made.header.clone().unwrap(),
             certificate: None,
+            ancestors: Vec::new(),
             conversation: ConversationId::new([conversation; 16]),
             shares,
             sources: sources.clone(),
@@ -313,6 +314,7 @@ async fn a_server_that_has_gone_on_refuses_what_is_brought() {
     let brought = Brought {
         header: first.header.clone().unwrap(),
         certificate: None,
+        ancestors: Vec::new(),
         conversation: ConversationId::new([1; 16]),
         shares: first.placement[&ahead].clone(),
         sources: first.placement.clone(),

@@ -16,12 +16,15 @@
 //! put its answer on the way, the lock of a slot while its disk syncs, streams that break.
 
 mod act;
-mod answer;
 mod client;
 mod envelope;
 mod fact;
+mod hear;
+mod lie;
 mod operations;
 mod oracle;
+mod send;
+mod serve;
 mod server;
 #[cfg(test)]
 mod tamper;

@@ -92,7 +92,7 @@ impl World {
             }
             Ask::Bring { message, header, shares, certificate, ancestors } => {
                 let write = write(&header, &shares);
-                let change = slot.bring(now, header.clone(), write, certificate, &ancestors);
+                let change = slot.bring(now, header, write, certificate, &ancestors);
                 Some(changed(slot, message, change, now))
             }
             Ask::Finalize { message, certificate } => {
