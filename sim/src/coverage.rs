@@ -45,7 +45,7 @@ pub const REFUSALS: &[(RequestKind, &str, u64)] = &[
     (RequestKind::Seal, "busy", 1),
     (RequestKind::Seal, "no space", 6),
     (RequestKind::Seal, "read-only", 26),
-    (RequestKind::Seal, "store failed", 60),
+    (RequestKind::Seal, "store failed", 340),
     (RequestKind::Extend, "promise lost", 60),
     (RequestKind::Commit, "promise lost", 22),
     (RequestKind::Commit, "conflict", 634),
