@@ -1,5 +1,6 @@
 //! `tarn-sim explore`: every reachable state of small scopes.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tarn_sim::bugs;
@@ -24,6 +25,9 @@ pub(crate) struct Arguments {
     /// Give up a scope after this many states.
     #[arg(long)]
     states: Option<usize>,
+    /// How many scopes are searched at once, each by one thread.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
 }
 
 pub(crate) fn explore(arguments: &Arguments) -> Result<Verdict, Failure> {
@@ -41,38 +45,50 @@ pub(crate) fn explore(arguments: &Arguments) -> Result<Verdict, Failure> {
         let names: Vec<&str> = explore::named().iter().map(|named| named.name).collect();
         return Err(format!("there is no such scope; there are {}", names.join(", ")).into());
     }
-    let mut verdict = Verdict::Clean;
-    for named in scopes {
-        if search(&named, arguments)? == Verdict::Broken {
-            verdict = Verdict::Broken;
-        }
-    }
-    Ok(verdict)
+    let next = Mutex::new(scopes.iter());
+    let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = || {
+        let searched = std::iter::from_fn(take).map(|named| search(named, arguments));
+        searched.collect::<Result<Vec<Verdict>, Failure>>().map_err(|error| error.to_string())
+    };
+    let searched = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..arguments.jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        let ended = workers.into_iter().map(|worker| worker.join().expect("a search ends"));
+        ended.collect::<Result<Vec<_>, String>>()
+    })?;
+    let is_broken = searched.into_iter().flatten().any(|verdict| verdict == Verdict::Broken);
+    Ok(if is_broken { Verdict::Broken } else { Verdict::Clean })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command measures real time")]
 fn search(named: &Named, arguments: &Arguments) -> Result<Verdict, Failure> {
-    println!("{}: {}", named.name, named.covers);
     let mut scope = named.scope.clone();
     scope.limit = arguments.states.map_or(scope.limit, |states| states.min(scope.limit));
     let began = Instant::now();
     let found = explore_with(&scope, arguments.bug.as_deref())?;
     let seconds = began.elapsed().as_secs_f64().max(0.001);
+    let told: Vec<String> =
+        found.told.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
+    // In one piece, as others search at the same time.
     println!(
-        "  {} states, {} transitions, {} deep, {}, in {seconds:.1} s ({:.0} transitions/s)",
+        "{}: {}\n  {} states, {} transitions, {} deep, {}, in {seconds:.1} s ({:.0} transitions/s)\n  told in these states: {}",
+        named.name,
+        named.covers,
         found.states,
         found.transitions,
         found.deepest,
         if found.complete { "complete" } else { "cut at its limit" },
-        found.transitions as f64 / seconds
+        found.transitions as f64 / seconds,
+        told.join(", ")
     );
-    let told: Vec<String> =
-        found.told.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
-    println!("  told in these states: {}", told.join(", "));
     let Some((trace, broken)) = found.violation else { return Ok(Verdict::Clean) };
     let path = format!("explore-{}.trace", named.name);
     files::write(path.as_ref(), &trace)?;
-    println!("  {broken}\n  after {} events; replay: tarn-sim replay {path}", trace.events.len());
+    println!(
+        "{}: {broken}\n  after {} events; replay: tarn-sim replay {path}",
+        named.name,
+        trace.events.len()
+    );
     Ok(Verdict::Broken)
 }
 

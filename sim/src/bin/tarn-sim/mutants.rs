@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tarn_sim::bugs::{self, Bug, Found};
+use tarn_sim::explore;
 
 use crate::{Failure, Verdict};
 
@@ -32,10 +33,7 @@ pub(crate) fn mutants(arguments: &Arguments) -> Result<Verdict, Failure> {
         let caught = match bug.found {
             Found::BySeed(seed) if arguments.known => known(bug, seed),
             Found::BySeed(_) => hunted(bug, arguments),
-            Found::ByExplorer(scope) => {
-                println!("{:<32} by `tarn-sim explore --bug {0} --scope {scope}`", bug.name);
-                true
-            }
+            Found::ByExplorer(scope) => explored(bug, scope),
             Found::NotYet => {
                 println!("{:<32} not found yet: a hole in the harness", bug.name);
                 arguments.known
@@ -65,6 +63,21 @@ fn known(bug: &Bug, seed: u64) -> bool {
         return false;
     }
     println!("{:<32} {:<10} seed {seed}, clean without it", bug.name, broken.promise.id);
+    true
+}
+
+/// In a scope made for it, which is clean without it.
+#[expect(clippy::disallowed_methods, reason = "the command measures real time")]
+fn explored(bug: &Bug, name: &str) -> bool {
+    let Some(named) = explore::named().into_iter().find(|named| named.name == name) else {
+        return false;
+    };
+    let began = Instant::now();
+    let found = explore::explore_planted(&named.scope, (bug.plant)().as_ref());
+    let seconds = began.elapsed().as_secs_f64();
+    let Some((_, broken)) = found.violation else { return false };
+    let (promise, states) = (broken.promise.id, found.states);
+    println!("{:<32} {promise:<10} {states} states of the scope {name}, {seconds:.2} s", bug.name);
     true
 }
 
