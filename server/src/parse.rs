@@ -1,6 +1,7 @@
 //! Fields of requests to checked types. What is malformed is the client's fault and a gRPC error; what is well-formed
 //! and does not verify is a refusal.
 
+use bytes::Bytes;
 use tarn_proto::convert::{self, ConvertError};
 use tarn_proto::header::SignedHeaderError;
 use tarn_proto::ids::IdError;
@@ -30,14 +31,18 @@ pub(crate) fn certificate(
     convert::certificate(storage_index, message).map_err(|error| bad(error, widths_fit))
 }
 
-/// Headers of this file that others were built on.
+/// Headers of this file that others were built on. They are copied: what they came in is not kept for their sake.
 pub(crate) fn ancestors(
     storage_index: StorageIndex,
-    messages: Vec<wire::SignedHeader>,
+    messages: &[wire::SignedHeader],
 ) -> Result<Vec<SignedHeader>, BadStatement> {
     let fits = |message: &wire::SignedHeader| widths_fit(&message.verify_key, &message.signature);
     let widths_fit = messages.iter().all(fits);
-    convert::ancestors(storage_index, messages).map_err(|error| bad(error, widths_fit))
+    let copied = messages.iter().map(|message| wire::SignedHeader {
+        header: Bytes::copy_from_slice(&message.header),
+        ..message.clone()
+    });
+    convert::ancestors(storage_index, copied.collect()).map_err(|error| bad(error, widths_fit))
 }
 
 fn widths_fit(verify_key: &[u8], signature: &[u8]) -> bool {

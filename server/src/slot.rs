@@ -196,7 +196,7 @@ impl Slot {
         }
         let header = claim.header.signed(signature)?;
         self.judge_claim(claim)?;
-        if self.holds_whole(write) {
+        if self.holds_whole(write) && change::is_linked(&self.manifest, &header, &claim.ancestors) {
             return Ok(Change::AlreadySo);
         }
         Ok(Change::Becomes(change::written(
@@ -243,7 +243,10 @@ impl Slot {
         }
         self.refuse_promised(now, None)?;
         let is_recorded = |certificate| self.manifest.certificates.contains(certificate);
-        if self.holds_whole(&write) && certificate.as_ref().is_none_or(is_recorded) {
+        if self.holds_whole(&write)
+            && certificate.as_ref().is_none_or(is_recorded)
+            && change::is_linked(&self.manifest, &header, ancestors)
+        {
             return Ok(Change::AlreadySo);
         }
         Ok(Change::Becomes(change::written(
@@ -327,7 +330,7 @@ impl Slot {
             self.refuse_stale(claim.header.header().sequence_number)?;
             rules::has_room(&self.manifest, discarded)?;
         }
-        rules::may_discard(&self.manifest, &claim.header, discarded)
+        rules::may_discard(&self.manifest, claim, discarded)
     }
 
     fn refuse_stale(&self, sequence_number: SequenceNumber) -> Result<(), Refusal> {

@@ -34,8 +34,6 @@ pub enum Found {
     BySeed(u64),
     /// By the explorer, in the scope of this name.
     ByExplorer(&'static str),
-    /// Not yet, by anything that was tried: a hole in the harness.
-    NotYet,
     /// Not at all, as nothing can show that it matters; this is why, and why the rule stays.
     Never(&'static str),
 }

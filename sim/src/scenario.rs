@@ -77,7 +77,7 @@ impl Scenario {
                 Some(options)
             }
             (None, Found::BySeed(seed)) => Some(bug.options(seed)),
-            (None, Found::ByExplorer(_) | Found::Never(_) | Found::NotYet) => None,
+            (None, Found::ByExplorer(_) | Found::Never(_)) => None,
         }
     }
 }

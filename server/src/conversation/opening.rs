@@ -18,6 +18,9 @@ use crate::server::Server;
 use crate::slots::{Served, SlotHandle, refusal_of};
 use crate::store::Store;
 
+/// A header is held as the bytes that were signed and, read, as much again.
+const HELD_PER_BYTE: u64 = 2;
+
 /// What an Open says, well-formed but not yet admitted.
 struct Opening {
     conversation: ConversationId,
@@ -38,7 +41,6 @@ struct Opening {
 struct Permitted {
     verify_key: VerifyKey,
     certificate: Option<Certificate>,
-    ancestors: Vec<SignedHeader>,
 }
 
 /// What an Open was granted.
@@ -108,7 +110,7 @@ async fn admit<S: Store>(
     handle: &SlotHandle<S>,
     opening: &Opening,
 ) -> Result<Admitted, End> {
-    let Permitted { verify_key, certificate, ancestors } = permit(server, opening)?;
+    let Permitted { verify_key, certificate } = permit(server, opening)?;
     // Its own step, whatever becomes of the conversation.
     if let Some(certificate) = certificate {
         finalize(handle, certificate).await;
@@ -121,7 +123,14 @@ async fn admit<S: Store>(
     server.require_space(plan.announced_bytes().max(1)).await?;
     let ticket = Ticket::conversation(connection, Arc::clone(&server.ledger));
     let busy = || End::refused(Refusal::OverQuota, "too many conversations are open");
-    Ok(Admitted { ticket: ticket.ok_or_else(busy)?, plan, verify_key, ancestors })
+    let mut ticket = ticket.ok_or_else(busy)?;
+    let held =
+        opening.ancestors.iter().map(|ancestor| HELD_PER_BYTE * ancestor.header.len() as u64);
+    if !ticket.stage(0, held.sum()) {
+        return Err(End::refused(Refusal::OverQuota, "too much is staged"));
+    }
+    let ancestors = parse::ancestors(opening.storage_index, &opening.ancestors)?;
+    Ok(Admitted { ticket, plan, verify_key, ancestors })
 }
 
 fn permit<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Permitted, End> {
@@ -133,8 +142,7 @@ fn permit<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Permitted, 
         None => None,
         Some(message) => Some(parse::certificate(opening.storage_index, message)?),
     };
-    let ancestors = parse::ancestors(opening.storage_index, opening.ancestors.clone())?;
-    Ok(Permitted { verify_key, certificate, ancestors })
+    Ok(Permitted { verify_key, certificate })
 }
 
 fn plan<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Plan, End> {

@@ -45,17 +45,27 @@ pub(super) fn written(manifest: &Manifest, now: Now, write: Write<'_>) -> Manife
     let held = next.generations.iter_mut().find(|held| held.header.version() == version);
     match held {
         Some(held) => add_shares(held, write.write, write.origin),
-        None => {
-            for ancestor in rules::chain_below(&write.header, write.ancestors.iter()) {
-                remember(&mut next.history, now, ancestor);
-                next.ancestors.push(ancestor.clone());
-            }
-            add_generation(&mut next, now, write.header, write.write, write.origin);
-        }
+        None => add_generation(&mut next, now, write.header.clone(), write.write, write.origin),
     }
+    for ancestor in rules::chain_below(&write.header, write.ancestors.iter()) {
+        remember(&mut next.history, now, ancestor);
+        next.ancestors.push(ancestor.clone());
+    }
+    forget(&mut next.history, now);
     keep_certificates(&mut next);
     keep_ancestors(&mut next);
     next
+}
+
+/// Whether every version that `header` is said to be built on is remembered already.
+pub(super) fn is_linked(
+    manifest: &Manifest,
+    header: &SignedHeader,
+    ancestors: &[SignedHeader],
+) -> bool {
+    let remembers = |version| manifest.history.iter().any(|held| held.entry.version == version);
+    let below = rules::chain_below(header, ancestors.iter());
+    below.into_iter().all(|ancestor| remembers(ancestor.version()))
 }
 
 /// The manifest after a certificate was recorded: nothing older than its version is left.
@@ -114,12 +124,10 @@ fn add_shares(held: &mut StoredGeneration, write: VerifiedWrite, origin: Origin)
     }
 }
 
-/// Remembers a version at its place, once.
+/// Remembers a version at its place, once; its time begins anew.
 fn remember(history: &mut Vec<HistoryRecord>, now: Now, header: &SignedHeader) {
     let (sequence_number, version) = header.order();
-    if history.iter().any(|record| record.entry.version == version) {
-        return;
-    }
+    history.retain(|record| record.entry.version != version);
     let entry = HistoryEntry {
         attempt: header.header().attempt,
         version,
@@ -128,11 +136,15 @@ fn remember(history: &mut Vec<HistoryRecord>, now: Now, header: &SignedHeader) {
     };
     let at = history.partition_point(|record| record.entry.sequence_number <= sequence_number);
     history.insert(at, HistoryRecord { entry, committed_at: now.unix_seconds });
+}
+
+/// Forgets from the oldest version up to one that is to be remembered still.
+fn forget(history: &mut Vec<HistoryRecord>, now: Now) {
     let forgotten_before = now.unix_seconds.saturating_sub(HISTORY_KEPT_SECONDS);
-    let young =
-        history.iter().rev().take_while(|record| record.committed_at >= forgotten_before).count();
-    let kept = young.clamp(HISTORY_KEPT, HISTORY_MAX);
-    history.drain(..history.len().saturating_sub(kept));
+    let old = history.iter().take_while(|record| record.committed_at < forgotten_before).count();
+    let spare = history.len().saturating_sub(HISTORY_KEPT);
+    let too_many = history.len().saturating_sub(HISTORY_MAX);
+    history.drain(..old.min(spare).max(too_many));
 }
 
 /// Keeps of the versions not held those that one held was built on, back to one known to have been Published: whoever

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tarn_proto::state::{Expected, GENERATIONS_MAX, Tests};
 use tarn_proto::{Certificate, Refusal, ShareHealth, SignedHeader, VersionId};
 
-use super::PreparedHeader;
+use super::Claim;
 use crate::manifest::Manifest;
 
 /// Rule 3. Tests look at the first generation only; a share of the very version being written passes any of them.
@@ -79,14 +79,16 @@ pub(super) fn not_below_sealed(manifest: &Manifest, brought: &SignedHeader) -> R
 /// newest certificate.
 pub(super) fn may_discard(
     manifest: &Manifest,
-    sealed: &PreparedHeader,
+    Claim { header: sealed, ancestors, .. }: &Claim,
     discarded: &[VersionId],
 ) -> Result<(), Refusal> {
     let certified = manifest.certificates.iter().map(Certificate::version);
     let mut kept: BTreeSet<VersionId> = certified.collect();
     kept.insert(sealed.version());
     let newest = newest_certificate(manifest).map(|certificate| certificate.version());
-    let predecessors = predecessors(manifest);
+    let mut predecessors = predecessors(manifest);
+    predecessors
+        .extend(ancestors.iter().map(|header| (header.version(), header.header().predecessor)));
     let mut ancestor = sealed.header().predecessor;
     // A link can only lead to a version made before, but the walk must end even over links that lie.
     for _ in 0..=predecessors.len() {

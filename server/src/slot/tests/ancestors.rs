@@ -81,6 +81,54 @@ fn what_is_held_is_no_ancestor_beside_and_is_remembered_once() {
 }
 
 #[test]
+fn what_came_without_its_links_is_given_them_by_whoever_has_them() {
+    let chain = chain(2);
+    let newest = &chain[1];
+    let bring = |slot: &Slot, ancestors: &[Version]| {
+        let (header, write) = (newest.signed.clone(), newest.verified(&[0]));
+        slot.bring(at(0), header, write, None, &headers(ancestors)).unwrap()
+    };
+    let mut unlinked = slot();
+    let change = bring(&unlinked, &[]);
+    accept(&mut unlinked, change);
+    assert_eq!(remembered(&unlinked), [newest.id()]);
+
+    let mut brought = unlinked.clone();
+    let change = bring(&brought, &chain[..1]);
+    accept(&mut brought, change);
+    assert_eq!(remembered(&brought), ids(&chain));
+    assert_eq!(bring(&brought, &chain[..1]), Change::AlreadySo);
+
+    publish_on(&mut unlinked, 1, newest, &chain[..1]);
+    assert_eq!(remembered(&unlinked), ids(&chain), "by its own writer's commit");
+}
+
+#[test]
+fn a_young_link_below_an_old_version_is_not_forgotten_before_its_week() {
+    let chain = chain(4);
+    let mut slot = slot();
+    publish_on(&mut slot, 1, &chain[2], &[]);
+    // The third is old; the second comes to be remembered below it, with a version that was built on it.
+    let fork = writer().version(90, 90, Some(chain[1].id()));
+    let late = Now { elapsed: Millis::new(0), unix_seconds: at(0).unix_seconds + WEEK_SECONDS + 1 };
+    let ancestors = headers(&chain[..2]);
+    let claim = Claim { ancestors, ..fork.claim(Default::default()) };
+    seal_at(&mut slot, late, 2, claim, &fork, &[0]).unwrap();
+    let change = slot.commit(late, conversation(2), fork.signature()).unwrap();
+    accept(&mut slot, change);
+    slot.end(conversation(2));
+    for number in 100..170 {
+        let next = writer().version(number, number.into(), None);
+        slot.manifest.generations.clear();
+        seal_at(&mut slot, late, 3, next.claim(Default::default()), &next, &[0]).unwrap();
+        let change = slot.commit(late, conversation(3), next.signature()).unwrap();
+        accept(&mut slot, change);
+        slot.end(conversation(3));
+    }
+    assert!(remembered(&slot).contains(&chain[1].id()));
+}
+
+#[test]
 fn a_certificate_drops_what_lies_below_and_history_keeps_it() {
     let chain = chain(3);
     let mut slot = slot();

@@ -34,10 +34,6 @@ pub(crate) fn mutants(arguments: &Arguments) -> Result<Verdict, Failure> {
             Found::BySeed(seed) if arguments.known => known(bug, seed),
             Found::BySeed(_) => hunted(bug, arguments),
             Found::ByExplorer(scope) => explored(bug, scope),
-            Found::NotYet => {
-                println!("{:<32} not found yet: a hole in the harness", bug.name);
-                arguments.known
-            }
             Found::Never(why) => {
                 println!("{:<32} cannot be shown: {why}", bug.name);
                 true
