@@ -75,7 +75,8 @@ struct Promise {
 pub enum Change {
     /// The manifest to make durable. Give it to [`Slot::became`] once it is.
     Becomes(Manifest),
-    /// What was asked is so already: every share is held whole, the certificate is recorded.
+    /// What was asked is so already: every share is held whole, the certificate is recorded, what the version was built on
+    /// is remembered.
     AlreadySo,
 }
 
