@@ -5,6 +5,7 @@ use bytes::Bytes;
 use tarn_proto::convert::{self, ConvertError};
 use tarn_proto::header::SignedHeaderError;
 use tarn_proto::ids::IdError;
+use tarn_proto::state::ANCESTORS_MAX;
 use tarn_proto::{Certificate, Refusal, SignedHeader, StorageIndex, wire};
 use tonic::Status;
 
@@ -38,7 +39,8 @@ pub(crate) fn ancestors(
 ) -> Result<Vec<SignedHeader>, BadStatement> {
     let fits = |message: &wire::SignedHeader| widths_fit(&message.verify_key, &message.signature);
     let widths_fit = messages.iter().all(fits);
-    let copied = messages.iter().map(|message| wire::SignedHeader {
+    // One more than may be is enough to be refused, and no more is copied.
+    let copied = messages.iter().take(ANCESTORS_MAX + 1).map(|message| wire::SignedHeader {
         header: Bytes::copy_from_slice(&message.header),
         ..message.clone()
     });
