@@ -33,8 +33,17 @@ pub use evidence::{Evidence, Seen};
 pub enum Base {
     /// This version.
     Version(SignedHeader),
-    /// Nothing was ever Published.
-    Empty,
+    /// Nothing was ever Published. A first version is counted in these.
+    Empty(Windows),
+}
+
+/// The stores in which a version's quorum is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Windows {
+    /// The file's.
+    pub window: Window,
+    /// The one that it is leaving, while it moves.
+    pub joint: Option<Window>,
 }
 
 impl Base {
@@ -47,7 +56,23 @@ impl Base {
     pub const fn header(&self) -> Option<&SignedHeader> {
         match self {
             Self::Version(header) => Some(header),
-            Self::Empty => None,
+            Self::Empty(_) => None,
+        }
+    }
+
+    /// The window of a version that is built on it.
+    pub fn window(&self) -> &Window {
+        match self {
+            Self::Version(header) => &header.header().window,
+            Self::Empty(windows) => &windows.window,
+        }
+    }
+
+    /// The window that the file is leaving, while it moves.
+    pub fn joint(&self) -> Option<&Window> {
+        match self {
+            Self::Version(header) => header.header().joint.as_ref(),
+            Self::Empty(windows) => windows.joint.as_ref(),
         }
     }
 }
@@ -73,6 +98,8 @@ pub enum Undecided {
     NoMajority {
         /// Who has not answered.
         silent: BTreeSet<StoreId>,
+        /// Of which windows.
+        windows: Windows,
     },
     /// Some version may have been Published, and these servers would tell.
     InDoubt {
@@ -101,7 +128,7 @@ impl Undecided {
     /// The servers whose answers could decide.
     pub fn needed(&self) -> BTreeSet<StoreId> {
         match self {
-            Self::NoMajority { silent }
+            Self::NoMajority { silent, .. }
             | Self::InDoubt { silent, .. }
             | Self::BelowHighWater { silent, .. }
             | Self::NoHeader { silent } => silent.clone(),
@@ -157,9 +184,10 @@ pub fn choose(answers: &BTreeMap<StoreId, SlotState>, origin: &Origin) -> Choice
         window.stores().iter().filter(|store| answers.contains_key(store)).count()
     };
     if windows_of(&chosen_window).any(|window| answered(window) < window.majority()) {
-        return Choice::Undecided(Undecided::NoMajority { silent });
+        let windows = owned(&chosen_window);
+        return Choice::Undecided(Undecided::NoMajority { silent, windows });
     }
-    evidence.choose(&silent)
+    evidence.choose(&chosen_window, &silent)
 }
 
 /// The window or windows in force, as some header or the creator names them.
@@ -167,6 +195,10 @@ type InForce<'a> = (&'a Window, Option<&'a Window>);
 
 fn windows_of<'a>(in_force: &InForce<'a>) -> impl Iterator<Item = &'a Window> {
     std::iter::once(in_force.0).chain(in_force.1)
+}
+
+fn owned(in_force: &InForce<'_>) -> Windows {
+    Windows { window: in_force.0.clone(), joint: in_force.1.cloned() }
 }
 
 impl Evidence {
@@ -195,7 +227,7 @@ impl Evidence {
         }
     }
 
-    fn choose(&self, silent: &BTreeSet<StoreId>) -> Choice {
+    fn choose(&self, in_force: &InForce<'_>, silent: &BTreeSet<StoreId>) -> Choice {
         let possible: Vec<VersionId> =
             self.ids().filter(|&version| self.possibly_published(version, silent)).collect();
         for candidate in self.newest_first() {
@@ -210,7 +242,9 @@ impl Evidence {
         }
         let newest = self.newest_first().find(|seen| possible.contains(&seen.header.version()));
         match newest {
-            None if possible.is_empty() => Choice::Chosen { base: Base::Empty, certain: true },
+            None if possible.is_empty() => {
+                Choice::Chosen { base: Base::Empty(owned(in_force)), certain: true }
+            }
             None => Choice::Undecided(Undecided::NoHeader { silent: silent.clone() }),
             Some(seen) => Choice::Undecided(Undecided::InDoubt {
                 silent: silent.clone(),

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::window::WindowError;
-use tarn_proto::{AttemptId, Shape, StorageIndex, StoreId, Window};
+use tarn_proto::{AttemptId, Header, SequenceNumber, Shape, StorageIndex, StoreId, Window};
 
 use crate::base::{HighWater, Origin};
-use crate::caps::WriteCap;
+use crate::caps::{ReadCap, WriteCap};
+use crate::encode::pass::PassError;
+use crate::encode::reproduce::reproduces;
 use crate::encode::source::Source;
 use crate::encode::workers::Workers;
 use crate::grid::{Grid, Token};
 use crate::placement::{Candidate, choose_window, rendezvous_order};
+use crate::publish::outcome::Landed;
 use crate::publish::publishing::{Job, Journal, Publishing};
 use crate::publish::{Follows, Request, Roster};
 use crate::retrieve::reading::{Reading, RetrieveError, RetrieveRequest, retrieve};
@@ -46,6 +49,11 @@ pub struct PublishOptions {
     pub tombstone: bool,
     /// The newest version that the caller has ever seen: nothing older is built on.
     pub high_water: Option<HighWater>,
+    /// The highest sequence number under which an earlier try of this submission may have sent commits, as its journal
+    /// says.
+    pub spent: Option<SequenceNumber>,
+    /// What that try may have left on servers.
+    pub left: Option<Landed>,
     /// Where the decision is made durable before the first commit.
     pub journal: Arc<dyn Journal>,
     /// Decides conversation ids and jitter; seeded from the operating system but in tests.
@@ -121,6 +129,8 @@ impl Client {
                 length: source.length(),
                 tombstone: options.tombstone,
                 high_water: options.high_water,
+                spent: options.spent,
+                left: options.left,
             },
             write_cap,
             source,
@@ -131,6 +141,16 @@ impl Client {
             rng: options.rng,
             journal: options.journal,
         })
+    }
+
+    /// Whether a version with this header is made of `source`: see [`reproduces`].
+    pub async fn reproduces(
+        &self,
+        cap: &ReadCap,
+        header: &Header,
+        source: &Source,
+    ) -> Result<bool, PassError> {
+        reproduces(cap, header, source, self.workers).await
     }
 
     /// Finds the version that the request names, or else the newest, and begins to read it: see [`retrieve`]. `rng`

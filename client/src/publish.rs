@@ -75,13 +75,11 @@ pub struct Publish {
     rounds: u32,
     /// What each server was last believed to hold.
     servermap: ServerMap,
-    /// What this round builds on.
-    base: Base,
+    /// What this round builds on, once it is chosen; before that, what the last one did.
+    base: Option<Base>,
     draft: Option<Draft>,
     /// The last sequence number under which commits were sent: a signed header gets one round.
     spent: Option<SequenceNumber>,
-    /// Complete once the first pass of the draft has ended.
-    header: Option<SignedHeader>,
     /// One conversation with each server that takes part in this round.
     lanes: BTreeMap<StoreId, Lane>,
     /// Every message sent and not yet answered.
@@ -132,15 +130,22 @@ enum Phase {
     /// Giving way before mapping again.
     BackingOff { until: Millis },
     /// Staging and sealing: nothing is visible anywhere yet.
-    Preparing { encoded: Option<Millis>, renew_at: Option<Millis> },
+    Preparing { encoded: Option<Encoded>, renew_at: Option<Millis> },
     /// Making the decision durable.
-    Journaling,
+    Journaling { header: SignedHeader },
     /// Making the version visible.
-    Committing { since: Millis, quorum_after: Option<Millis> },
+    Committing { header: SignedHeader, since: Millis, quorum_after: Option<Millis> },
     /// Bringing a version that carries our attempt to a quorum.
     Bringing { bring: Box<Bring>, ours: VersionId },
     /// The caller was told; what is left is a courtesy.
     Ended,
+}
+
+/// The header is complete: the first pass of the draft has ended.
+#[derive(Debug, Clone)]
+struct Encoded {
+    header: SignedHeader,
+    at: Millis,
 }
 
 /// How often a publish begins anew before it gives up.
@@ -155,7 +160,9 @@ const BACK_OFF_FIRST: u64 = 20;
 impl Publish {
     /// A publish that has not begun. `rng` decides conversation ids and jitter.
     pub fn new(request: Request, roster: Roster, patience: Patience, rng: ChaCha8Rng) -> Self {
+        let landed = request.left.clone();
         Self {
+            spent: request.spent,
             request,
             roster,
             patience,
@@ -164,17 +171,15 @@ impl Publish {
             phase: Phase::Idle,
             rounds: 0,
             servermap: ServerMap::default(),
-            base: Base::Empty,
+            base: None,
             draft: None,
-            spent: None,
-            header: None,
             lanes: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             avoid: BTreeSet::new(),
             busy: BTreeSet::new(),
             surprise: false,
             built_once: false,
-            landed: None,
+            landed,
             troubles: BTreeMap::new(),
             cancelled: false,
             next_message: 0,
@@ -262,7 +267,7 @@ impl Publish {
         loop {
             let before = (std::mem::discriminant(&self.phase), self.rounds);
             match &self.phase {
-                Phase::Idle | Phase::Journaling | Phase::Ended => {}
+                Phase::Idle | Phase::Journaling { .. } | Phase::Ended => {}
                 Phase::Mapping(_) => self.maintain_mapping(),
                 Phase::BackingOff { until } => {
                     if self.cancelled {
@@ -272,7 +277,10 @@ impl Publish {
                     }
                 }
                 Phase::Preparing { .. } => self.maintain_preparing(),
-                Phase::Committing { .. } => self.maintain_committing(),
+                Phase::Committing { header, .. } => {
+                    let header = header.clone();
+                    self.maintain_committing(&header);
+                }
                 Phase::Bringing { .. } => self.maintain_bringing(),
             }
             if before == (std::mem::discriminant(&self.phase), self.rounds) {
@@ -324,7 +332,7 @@ impl Publish {
     /// Asks to be woken at the earliest moment at which time alone changes something.
     fn set_timer(&mut self) {
         let wanted = match &self.phase {
-            Phase::Idle | Phase::Journaling | Phase::Bringing { .. } | Phase::Ended => None,
+            Phase::Idle | Phase::Journaling { .. } | Phase::Bringing { .. } | Phase::Ended => None,
             Phase::Mapping(mapping) => {
                 Some((mapping.wake_at(self.map_suffices(mapping)), Why::Lateness))
             }

@@ -42,7 +42,7 @@ pub const REFUSALS: &[(RequestKind, &str, u64)] = &[
     (RequestKind::Seal, "conflict", 1),
     (RequestKind::Seal, "stale", 379),
     (RequestKind::Seal, "superseded", 2720),
-    (RequestKind::Seal, "busy", 1),
+    (RequestKind::Seal, "busy", 14),
     (RequestKind::Seal, "no space", 6),
     (RequestKind::Seal, "read-only", 26),
     (RequestKind::Seal, "store failed", 340),

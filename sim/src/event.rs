@@ -58,10 +58,13 @@ pub enum Event {
         /// The server.
         server: ServerId,
     },
-    /// The source turned out to have changed while it was being encoded.
+    /// The source could not be encoded as it was meant.
     SourceChanged {
         /// Whose.
         client: ClientId,
+        /// What became of it.
+        #[serde(default, skip_serializing_if = "Edit::is_noticed")]
+        how: Edit,
     },
     /// The journal could not be written.
     JournalFailed {
@@ -139,6 +142,25 @@ pub enum Event {
     Healed,
 }
 
+/// What becomes of a source while it is being encoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// It changed, and whoever reads it says so.
+    #[default]
+    Noticed,
+    /// It changed after one pass and before another: it looks as it did, and comes out otherwise.
+    BetweenPasses,
+    /// It cannot be read any more.
+    Unreadable,
+}
+
+impl Edit {
+    const fn is_noticed(&self) -> bool {
+        matches!(self, Self::Noticed)
+    }
+}
+
 /// What a caller asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,9 +188,18 @@ pub struct PublishTask {
     pub follows: Follow,
     /// Whether the caller has only a cap, and may not begin from nothing.
     pub cap_holder: bool,
+    /// A sequence number under which the same submission has sent commits long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<u64>,
+    /// The task of the same submission whose journal it found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<ClientId>,
     /// Decides its conversation ids and jitter.
     pub seed: u64,
 }
+
+/// Bytes of content that no version can have.
+pub const TOO_LONG: u64 = 1 << 50;
 
 /// A read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,10 +44,10 @@ thread_local! {
 }
 
 impl Made {
-    /// Encodes and signs what a publish drafted.
-    pub fn encode(draft: &Draft) -> Self {
+    /// Encodes and signs what a publish drafted; `edited` makes another version of the same draft.
+    pub fn encode(draft: &Draft, edited: bool) -> Self {
         // The header's content but for what only the blocks tell, so that the blocks' table can be made from it.
-        let unknown = draft.complete([0; 32], [0; 16]);
+        let unknown = draft.complete([0; 32], [edited.into(); 16]);
         if unknown.geometry.length() > KEPT_LENGTH {
             return Self::make(draft, &unknown);
         }
@@ -68,7 +68,7 @@ impl Made {
             Row::new(&[0; 32], &shares.iter().map(hash).collect::<Vec<_>>())
         });
         let table = Table::from_rows(unknown.shape.n(), rows);
-        let header = SignedHeader::sign(key(), draft.complete(table.root(), [0; 16]));
+        let header = SignedHeader::sign(key(), draft.complete(table.root(), unknown.key_check));
         let certificate =
             Certificate::sign(key(), header.header().sequence_number, header.version());
         Self { header, table, certificate, known: Arc::default() }

@@ -160,7 +160,7 @@ fn groups_of(event: &Event) -> Vec<Group> {
         Event::Duplicated { envelope } => vec![Group::Task(envelope.client), Group::Copies],
         Event::Lost { envelope } => vec![Group::Task(envelope.client), Group::Losses],
         Event::Began { client, .. }
-        | Event::SourceChanged { client }
+        | Event::SourceChanged { client, .. }
         | Event::JournalFailed { client }
         | Event::CancelRequested { client }
         | Event::ClientKilled { client }

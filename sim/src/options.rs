@@ -24,6 +24,8 @@ pub enum Stream {
     Faults,
     /// Requests that linger.
     Lingering,
+    /// What hardly ever happens to a caller.
+    Oddities,
 }
 
 impl Stream {
@@ -37,6 +39,7 @@ impl Stream {
             Self::Disk => 3,
             Self::Faults => 4,
             Self::Lingering => 5,
+            Self::Oddities => 6,
         });
         rng
     }
@@ -71,6 +74,21 @@ pub struct Options {
     pub disk: Disk,
     /// What befalls servers and clients.
     pub faults: Faults,
+    /// What hardly ever happens to a caller, and must be right when it does.
+    pub oddities: Oddities,
+}
+
+/// What hardly ever happens to a caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// Of a thousand passes, how many find that their source cannot be read, or is not as the pass before read it.
+    pub sources: u32,
+    /// Of a thousand publishes, how many are longer than a version can be.
+    pub too_long: u32,
+    /// Whether the file comes to the last of its sequence numbers.
+    pub worn_out: bool,
+    /// Whether a writer that was killed comes back with its journal.
+    pub journals: bool,
 }
 
 /// What a caller does, over and over.
@@ -173,6 +191,7 @@ impl Options {
         let setup = Setup {
             servers: window + strays,
             window,
+            window_last: false,
             promise: pick(rng, &[2_000, 30_000, 30_000]),
             patience_floor: pick(rng, &[50, 500, 500]),
             patience_factor: 4,
@@ -198,6 +217,7 @@ impl Options {
                 failed: pick(rng, &[0, 0, 0, 20]),
             },
             faults,
+            oddities: Oddities::default(),
             setup,
         };
         options.network.outlived = pick(rng, &[0, 0, 0, 10, 50]);
@@ -211,6 +231,11 @@ impl Options {
             *lie = Lie::AnswersOutOfTurn;
         }
         options.expects_nothing = rng.random_bool(0.05);
+        options.oddities = draw_oddities(rng);
+        if rng.random_bool(0.004) {
+            options.setup.servers = options.setup.window + rng.random_range(61..=65);
+            options.setup.window_last = true;
+        }
         options
     }
 }
@@ -274,6 +299,18 @@ fn draw_network(rng: &mut impl Rng, window: u8) -> Network {
     }
 }
 
+fn draw_oddities(rng: &mut impl Rng) -> Oddities {
+    if rng.random_bool(0.9) {
+        return Oddities::default();
+    }
+    Oddities {
+        sources: pick(rng, &[0, 50, 200]),
+        too_long: pick(rng, &[0, 50]),
+        worn_out: rng.random_bool(0.1),
+        journals: rng.random_bool(0.5),
+    }
+}
+
 fn draw_faults(rng: &mut impl Rng, window: u8, single_writer: bool) -> Faults {
     if rng.random_bool(0.1) {
         return Faults::default();
@@ -305,13 +342,14 @@ fn draw_faults(rng: &mut impl Rng, window: u8, single_writer: bool) -> Faults {
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { setup, network, disk, faults, .. } = self;
+        let Self { setup, network, disk, faults, oddities, .. } = self;
         writeln!(f, "seed {}", self.seed)?;
         writeln!(
             f,
-            "  servers    {} of which {} in the window; promise {} ms; disk {}",
+            "  servers    {} of which {} in the window{}; promise {} ms; disk {}",
             setup.servers,
             setup.window,
+            if setup.window_last { ", asked last" } else { "" },
             setup.promise,
             if setup.instant_disk {
                 "instant".to_owned()
@@ -375,10 +413,18 @@ impl fmt::Display for Options {
         if let Some(message) = faults.kill_at {
             write!(f, " the writer dies at its message {message};")?;
         }
-        write!(
+        writeln!(
             f,
             " source changes {} ‰, journal fails {} ‰; all heals at {} ms",
             faults.source_changes, faults.journal_failures, self.horizon
+        )?;
+        write!(
+            f,
+            "  oddities   source unreadable or edited between passes {} ‰, too long {} ‰{}{}",
+            oddities.sources,
+            oddities.too_long,
+            if oddities.worn_out { "; sequence numbers run out" } else { "" },
+            if oddities.journals { "; killed writers have their journals" } else { "" }
         )
     }
 }
@@ -396,8 +442,13 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_now_and_then_and_now_and_then_not() {
         let drawn: Vec<Options> = (0..500).map(Options::draw).collect();
-        let kinds: [fn(&Options) -> bool; 15] = [
+        let kinds: [fn(&Options) -> bool; 20] = [
             |o| o.expects_nothing,
+            |o| o.setup.window_last,
+            |o| o.oddities.sources > 0,
+            |o| o.oddities.too_long > 0,
+            |o| o.oddities.worn_out,
+            |o| o.oddities.journals,
             |o| o.faults.crashes.is_some(),
             |o| o.faults.replacements.is_some(),
             |o| o.faults.rot.is_some(),

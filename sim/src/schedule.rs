@@ -21,7 +21,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::coverage::Coverage;
-use crate::event::{Event, Lie, Timed};
+use crate::event::{Edit, Event, Lie, Timed};
 use crate::ids::{ClientId, EnvelopeId, ServerId};
 use crate::options::{Options, Stream};
 use crate::plant::Plant;
@@ -61,7 +61,7 @@ enum Plan {
     Duplicate(EnvelopeId),
     Sync(ServerId),
     FailDisk(ServerId),
-    ChangeSource(ClientId),
+    ChangeSource(ClientId, Edit),
     FailJournal(ClientId),
     Progress(ClientId, ServerId),
     Begin(u8),
@@ -110,7 +110,7 @@ impl Run {
                 Stream::Network.of(seed),
                 Stream::Lingering.of(seed),
             ),
-            workload: Workload::new(&options, Stream::Workload.of(seed)),
+            workload: Workload::new(&options, Stream::Workload.of(seed), Stream::Oddities.of(seed)),
             disk: Stream::Disk.of(seed),
             faults: Stream::Faults.of(seed),
             healed: false,
@@ -203,8 +203,9 @@ impl Run {
                 let kept = self.disk.random_bool(0.3);
                 self.inject(at, "disk failed", Event::DiskFailed { server, kept }, true)
             }
-            Plan::ChangeSource(client) => {
-                self.inject(at, "source changed", Event::SourceChanged { client }, !self.healed)
+            Plan::ChangeSource(client, how) => {
+                let event = Event::SourceChanged { client, how };
+                self.inject(at, "source changed", event, !self.healed)
             }
             Plan::FailJournal(client) => {
                 self.inject(at, "journal failed", Event::JournalFailed { client }, !self.healed)
@@ -344,6 +345,13 @@ mod tests {
         let healed = trace.events.iter().skip_while(|timed| timed.event != Event::Healed);
         let failed = |timed: &Timed| matches!(timed.event, Event::DiskFailed { .. });
         assert_eq!(healed.filter(|timed| failed(timed)).count(), 0);
+    }
+
+    #[test]
+    fn a_liar_shows_no_version_whose_signature_never_left_its_writer() {
+        let Report { broken, told, .. } = run(40_307_993);
+        assert!(broken.is_none(), "{}", broken.expect("some"));
+        assert_eq!(told.get("uncoordinated write"), None);
     }
 
     #[test]

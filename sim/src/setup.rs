@@ -13,10 +13,13 @@ use crate::ids::ServerId;
 /// The world before its first event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
-    /// How many servers there are, at most 64.
+    /// How many servers there are, at most 80.
     pub servers: u8,
     /// How many of them, the first ones, are the file's window.
     pub window: u8,
+    /// Whether the file prefers every other server to those of its window: whoever knows no window asks these last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub window_last: bool,
     /// How long a promise holds, in milliseconds.
     pub promise: u64,
     /// The clients' patience, in milliseconds: nobody is late before this.
@@ -42,6 +45,7 @@ impl Default for Setup {
         Self {
             servers: 3,
             window: 3,
+            window_last: false,
             promise: 30_000,
             patience_floor: patience.floor.0,
             patience_factor: patience.factor,

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tarn_client::time::Millis;
-use tarn_proto::VersionId;
+use tarn_proto::{StoreId, VersionId};
 
 use crate::event::{Event, Fate, Manner, Task, Timed};
 use crate::ids::{ClientId, EnvelopeId, Leg, ServerId};
@@ -94,7 +94,7 @@ impl World {
                 self.report_stall(*client, *server, Some(*waited))
             }
             Event::Progressed { client, server } => self.report_stall(*client, *server, None),
-            Event::SourceChanged { client } => self.change_source(*client),
+            Event::SourceChanged { client, how } => self.change_source(*client, *how),
             Event::JournalFailed { client } => self.fail_journal(*client),
             Event::CancelRequested { client } => self.cancel(*client),
             Event::ClientKilled { client } => self.kill(*client),
@@ -240,7 +240,11 @@ impl World {
             return false;
         }
         let stores = self.servers.values().filter(|server| !server.is_destroyed());
-        let roster = stores.map(|server| server.id().store()).collect();
+        let mut roster: Vec<StoreId> = stores.map(|server| server.id().store()).collect();
+        if self.setup.window_last {
+            let window = self.setup.window();
+            roster.sort_by_key(|store| window.contains(*store));
+        }
         let mut plant = self.plant.take();
         let client = Client::begin(id, task, self, roster, |request| {
             if let Some(plant) = &mut plant {
@@ -363,7 +367,10 @@ impl World {
     }
 
     fn turn(&mut self, id: ServerId, manner: Manner) -> bool {
-        let newest = self.made.values().max_by_key(|made| made.header.order()).cloned();
+        // A signature travels only with a commit: what was merely sealed, no server can show.
+        let heard_of = |made: &&Arc<Made>| self.oracle.was_signed(made.version());
+        let newest = self.made.values().filter(heard_of);
+        let newest = newest.max_by_key(|made| made.header.order()).cloned();
         if manner.is_lying() {
             Arc::make_mut(&mut self.oracle).lied();
         }

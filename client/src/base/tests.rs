@@ -83,7 +83,8 @@ fn base_of(choice: &Choice) -> Option<VersionId> {
 fn a_creator_who_hears_a_majority_say_nothing_begins_from_nothing() {
     let file = File::on(3, 2);
     let choice = file.choose(&[holds(0, &[]), holds(1, &[])]);
-    assert_eq!(choice, Choice::Chosen { base: Base::Empty, certain: true });
+    let windows = Windows { window: file.window, joint: None };
+    assert_eq!(choice, Choice::Chosen { base: Base::Empty(windows), certain: true });
 }
 
 #[test]
@@ -92,7 +93,8 @@ fn less_than_a_majority_chooses_nothing() {
     let v1 = file.version(1, 1, None);
     let silent: BTreeSet<_> = [store(1), store(2)].into();
     let choice = file.choose(&[holds(0, &[&v1])]);
-    assert_eq!(choice, Choice::Undecided(Undecided::NoMajority { silent }));
+    let windows = Windows { window: file.window, joint: None };
+    assert_eq!(choice, Choice::Undecided(Undecided::NoMajority { silent, windows }));
 }
 
 #[test]
@@ -104,7 +106,10 @@ fn a_cap_holder_who_finds_nothing_never_begins_from_nothing() {
         choose(&answers, &Origin::CapHolder),
         Choice::Undecided(Undecided::NoHeader { .. })
     ));
-    assert!(matches!(choose(&answers, &file.creator()), Choice::Chosen { base: Base::Empty, .. }));
+    assert!(matches!(
+        choose(&answers, &file.creator()),
+        Choice::Chosen { base: Base::Empty(_), .. }
+    ));
 }
 
 #[test]

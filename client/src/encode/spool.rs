@@ -1,10 +1,10 @@
-//! A spool: what came through a pipe, kept in a file without a name so that it can be read more than once. It is
-//! gone with its last handle, also when the process is killed, and nobody else can open it. Does not encrypt: it
-//! lies in the folder the caller trusts with plaintext.
+//! A spool: what came through a pipe, kept in a file so that it can be read more than once. Without a name the file is
+//! gone with its last handle, also when the process is killed; under a name it stays until its owner removes it. Nobody
+//! else can open it. Does not encrypt: it lies in the folder the caller trusts with plaintext.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,13 +46,40 @@ pub enum SpoolError {
 impl Spool {
     /// Takes all of `input`, at most `limit` bytes, into a temporary file in `folder`.
     pub async fn fill(
-        mut input: impl AsyncRead + Unpin,
+        input: impl AsyncRead + Unpin,
         folder: &Path,
         limit: u64,
     ) -> Result<Self, SpoolError> {
-        let write_failed = |source| SpoolError::Write { source };
         let folder = folder.to_owned();
-        let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(folder))
+        Self::fill_file(move || tempfile::tempfile_in(folder), input, limit).await
+    }
+
+    /// The same into a new file of this name. What is left of it when this fails, the caller removes.
+    pub async fn fill_named(
+        input: impl AsyncRead + Unpin,
+        path: &Path,
+        limit: u64,
+    ) -> Result<Self, SpoolError> {
+        let path = path.to_owned();
+        let create =
+            move || File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+        Self::fill_file(create, input, limit).await
+    }
+
+    /// A spool that was kept under this name.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { file: Arc::new(file), length })
+    }
+
+    async fn fill_file(
+        create: impl FnOnce() -> io::Result<File> + Send + 'static,
+        mut input: impl AsyncRead + Unpin,
+        limit: u64,
+    ) -> Result<Self, SpoolError> {
+        let write_failed = |source| SpoolError::Write { source };
+        let file = tokio::task::spawn_blocking(create)
             .await
             .map_err(io::Error::other)
             .flatten()
@@ -120,6 +147,19 @@ mod tests {
         read.clear();
         two.read_to_end(&mut read).unwrap();
         assert_eq!(read, input);
+    }
+
+    #[tokio::test]
+    async fn a_spool_with_a_name_can_be_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input");
+        drop(Spool::fill_named(&b"content"[..], &path, 10).await.unwrap());
+        let spool = Spool::open(&path).unwrap();
+        let mut read = String::new();
+        spool.reader().read_to_string(&mut read).unwrap();
+        assert_eq!((read.as_str(), spool.length()), ("content", 7));
+        let again = Spool::fill_named(&b"other"[..], &path, 10).await;
+        assert!(matches!(again, Err(SpoolError::Write { .. })), "it would be overwritten");
     }
 
     #[tokio::test]

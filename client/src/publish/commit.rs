@@ -22,9 +22,8 @@ const SETTLE_PAUSE: Millis = Millis(100);
 
 impl Publish {
     pub(super) fn journaled(&mut self) {
-        if !matches!(self.phase, Phase::Journaling) {
-            return;
-        }
+        let Phase::Journaling { header } = &self.phase else { return };
+        let header = header.clone();
         if self.cancelled {
             return self.cancel();
         }
@@ -32,11 +31,9 @@ impl Publish {
         if !self.may_commit() {
             return self.begin_anew();
         }
-        let Some(header) = self.header.clone() else {
-            return;
-        };
         self.spent = Some(header.header().sequence_number);
-        self.phase = Phase::Committing { since: self.now, quorum_after: None };
+        self.phase =
+            Phase::Committing { header: header.clone(), since: self.now, quorum_after: None };
         let sealed: Vec<StoreId> = self
             .lanes
             .iter()
@@ -58,7 +55,7 @@ impl Publish {
     }
 
     pub(super) fn journal_failed(&mut self, cause: String) {
-        if matches!(self.phase, Phase::Journaling) {
+        if matches!(self.phase, Phase::Journaling { .. }) {
             self.release_all();
             self.finish_unchanged(Outcome::Failed { cause });
         }
@@ -101,7 +98,7 @@ impl Publish {
 
     /// A server told how our conversation ended, or that it has not.
     pub(super) fn settled(&mut self, server: StoreId, state: &SlotState) {
-        let version = self.header.as_ref().map(SignedHeader::version);
+        let Phase::Committing { header, .. } = &self.phase else { return };
         let Some(lane) = self.lanes.get_mut(&server) else {
             return;
         };
@@ -116,7 +113,7 @@ impl Publish {
             lane.state = LaneState::Accepted(sealed.clone());
             return;
         }
-        if state.history.iter().any(|entry| Some(entry.version) == version) {
+        if state.history.iter().any(|entry| entry.version == header.version()) {
             // It was here, and newer certified versions have dropped it since: by whose commit is not known.
             lane.state = LaneState::Unknown;
             return;
@@ -144,17 +141,17 @@ impl Publish {
         }
     }
 
-    pub(super) fn maintain_committing(&mut self) {
+    pub(super) fn maintain_committing(&mut self, header: &SignedHeader) {
         self.ask_after_lost_answers();
         let accepted = self.accepted_placement();
         let open = self.lanes.values().any(Lane::is_open);
-        if self.accepted_suffice(&accepted) {
+        if self.accepted_suffice(header, &accepted) {
             self.note_quorum();
             if !open || self.commits_are_late() {
-                self.finish_published(accepted);
+                self.finish_published(header, accepted);
             }
         } else if !open {
-            self.fell_short();
+            self.fell_short(header);
         }
     }
 
@@ -186,11 +183,8 @@ impl Publish {
 
     /// Whether the accepted placements are a quorum and, counting every other server as silent, what exactly those
     /// servers held when they sealed still leads to our base.
-    fn accepted_suffice(&self, accepted: &Placement) -> bool {
-        let Some(draft) = &self.draft else {
-            return false;
-        };
-        if !is_quorum(draft.terms(), accepted) {
+    fn accepted_suffice(&self, header: &SignedHeader, accepted: &Placement) -> bool {
+        if !is_quorum(header.header().into(), accepted) {
             return false;
         }
         let states: BTreeMap<StoreId, SlotState> = self
@@ -199,19 +193,19 @@ impl Publish {
             .filter_map(|(&store, lane)| Some((store, lane.accepted()?.clone())))
             .collect();
         match choose(&states, &self.request.origin) {
-            Choice::Chosen { base, .. } => base.version() == self.base.version(),
+            Choice::Chosen { base, .. } => base.version() == self.base_version(),
             Choice::Undecided(_) => false,
         }
     }
 
     fn note_quorum(&mut self) {
-        if let Phase::Committing { since, quorum_after } = &mut self.phase {
+        if let Phase::Committing { since, quorum_after, .. } = &mut self.phase {
             quorum_after.get_or_insert(self.now.since(*since));
         }
     }
 
     fn commits_late_at(&self) -> Option<Millis> {
-        let Phase::Committing { since, quorum_after: Some(took) } = self.phase else {
+        let Phase::Committing { since, quorum_after: Some(took), .. } = self.phase else {
             return None;
         };
         Some(since + took.times(self.patience.factor).max(self.patience.floor))
@@ -221,18 +215,15 @@ impl Publish {
         self.commits_late_at().is_some_and(|late| self.now >= late)
     }
 
-    fn finish_published(&mut self, placement: Placement) {
-        let (Some(header), Some(draft)) = (self.header.clone(), &self.draft) else {
-            return;
-        };
+    fn finish_published(&mut self, header: &SignedHeader, placement: Placement) {
         let placed: BTreeSet<_> = placement.values().flatten().copied().collect();
-        let missing = tarn_proto::ShareNumber::all(draft.shape.n())
+        let missing = tarn_proto::ShareNumber::all(header.header().shape.n())
             .filter(|share| !placed.contains(share))
             .collect();
         self.landed = None;
         self.publish_ended(Published {
             version: header.version(),
-            header: Some(header),
+            header: Some(header.clone()),
             placement,
             missing,
             repeated: false,
@@ -242,10 +233,7 @@ impl Publish {
     /// Fewer than a quorum were accepted. If none was, and none may have been, nothing was changed and the round is
     /// tried again. Otherwise mapping again tells what became of it: our version may turn out Published, or the
     /// base, or ruled out.
-    fn fell_short(&mut self) {
-        let Some(header) = self.header.clone() else {
-            return;
-        };
+    fn fell_short(&mut self, header: &SignedHeader) {
         let of = |wanted: fn(&Lane) -> bool| {
             let lanes = self.lanes.iter().filter(move |(_, lane)| wanted(lane));
             lanes.map(|(&store, _)| store).collect::<BTreeSet<StoreId>>()
@@ -256,7 +244,7 @@ impl Publish {
             unknown.extend(&earlier.unknown);
         }
         if !accepted.is_empty() || !unknown.is_empty() {
-            self.landed = Some(Landed { header, accepted, unknown });
+            self.landed = Some(Landed { header: header.clone(), accepted, unknown });
         }
         self.begin_anew();
     }

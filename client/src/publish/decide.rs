@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tarn_proto::{ShareNumber, SlotState, StoreId};
+use tarn_proto::{ShareNumber, SignedHeader, SlotState, StoreId};
 
 use super::action::{Action, Why};
 use super::lane::{Lane, LaneState};
 use super::outcome::{During, Outcome};
-use super::{Kind, Phase, Publish, ROUNDS_MAX};
+use super::{Encoded, Kind, Phase, Publish, ROUNDS_MAX};
 use crate::base::{Choice, Evidence, choose};
 use crate::quorum::{Placement, is_quorum};
 use crate::servermap::Failure;
@@ -28,8 +28,10 @@ impl Publish {
         if self.lanes.values().any(Lane::is_awaited) {
             return;
         }
-        if self.header.is_some() && self.sealed_are_quorum() {
-            self.decide();
+        let Phase::Preparing { encoded, .. } = &self.phase else { return };
+        let header = encoded.as_ref().map(|encoded| encoded.header.clone());
+        if let Some(header) = header.filter(|_| self.sealed_are_quorum()) {
+            self.decide(header);
         } else if self.lanes.values().any(Lane::is_preparing) && !self.out_of_patience() {
             // Too few without those that are late: they are waited for after all.
         } else if self.rounds >= ROUNDS_MAX {
@@ -68,13 +70,10 @@ impl Publish {
 
     /// Chooses the base again, from what the servers that promised say and nothing else: a map is not a snapshot,
     /// but while promises hold nothing can change under this choice.
-    fn decide(&mut self) {
+    fn decide(&mut self, header: SignedHeader) {
         if !self.may_commit() {
             return self.begin_anew();
         }
-        let Some(header) = self.header.clone() else {
-            return;
-        };
         let unsealed: Vec<StoreId> = self
             .lanes
             .iter()
@@ -85,7 +84,7 @@ impl Publish {
             self.let_go(server);
         }
         let placement = self.sealed_placement();
-        self.phase = Phase::Journaling;
+        self.phase = Phase::Journaling { header: header.clone() };
         self.actions.push(Action::Journal { header, placement });
     }
 
@@ -94,12 +93,12 @@ impl Publish {
     pub(super) fn may_commit(&self) -> bool {
         let sealed = self.sealed_states();
         let same = match choose(&sealed, &self.request.origin) {
-            Choice::Chosen { base, .. } => base.version() == self.base.version(),
+            Choice::Chosen { base, .. } => base.version() == self.base_version(),
             Choice::Undecided(_) => false,
         };
         let evidence = Evidence::gather(&sealed);
         let is_ours = |version| evidence.attempt(version) == Some(self.request.attempt);
-        let below = self.base.version().into_iter();
+        let below = self.base_version().into_iter();
         let repeats = below.flat_map(|base| evidence.lineage_with_history(base)).any(is_ours);
         same && !repeats && self.sealed_are_quorum()
     }
@@ -174,7 +173,7 @@ impl Publish {
     /// When the lanes that have not sealed are late: a multiple of what a quorum took since the source was encoded;
     /// or, while there is no quorum, when nobody has given a sign of life for long.
     fn late_at(&self) -> Option<Millis> {
-        let Phase::Preparing { encoded: Some(encoded), .. } = self.phase else {
+        let Phase::Preparing { encoded: Some(Encoded { at: encoded, .. }), .. } = self.phase else {
             return None;
         };
         let last_sign = self.lanes.values().map(|lane| lane.alive_at).max().unwrap_or(encoded);

@@ -20,7 +20,7 @@ impl Publish {
         self.outstanding.retain(|_, message| message.kind != Kind::Query);
         self.busy.clear();
         self.surprise = false;
-        (self.draft, self.header) = (None, None);
+        self.draft = None;
         let reachable: BTreeSet<StoreId> = self.order().iter().copied().collect();
         let mapping = Mapping::begin(self.now, self.to_ask(), reachable, self.patience);
         let asked = mapping.pending().clone();
@@ -31,10 +31,10 @@ impl Publish {
     }
 
     fn to_ask(&self) -> Vec<StoreId> {
-        let window = match (&self.request.origin, self.base.header()) {
-            (_, Some(base)) => Some(&base.header().window),
-            (Origin::Creator(window), None) => Some(window),
-            (Origin::CapHolder, None) => None,
+        let window = match (&self.base, &self.request.origin) {
+            (Some(base), _) => Some(base.window()),
+            (None, Origin::Creator(window)) => Some(window),
+            (None, Origin::CapHolder) => None,
         };
         stores_to_ask(window, self.order())
     }
@@ -53,7 +53,7 @@ impl Publish {
             }
             Phase::Idle
             | Phase::BackingOff { .. }
-            | Phase::Journaling
+            | Phase::Journaling { .. }
             | Phase::Committing { .. }
             | Phase::Bringing { .. }
             | Phase::Ended => {}
@@ -73,7 +73,7 @@ impl Publish {
         match map.choose(&self.request.origin) {
             Choice::Chosen { base, .. } => {
                 let usable = self.usable(&map.answers.keys().copied().collect());
-                self.quorum_size(&base).is_some_and(|quorum| usable.len() >= quorum)
+                usable.len() >= self.quorum_size(&base)
             }
             Choice::Undecided(_) => false,
         }
@@ -111,7 +111,7 @@ impl Publish {
             Choice::Undecided(undecided) => self.undecided(undecided),
             Choice::Chosen { base, .. } => match self.below_high_water(&base) {
                 Some(undecided) => self.undecided(undecided),
-                None => self.build_on(base, &evidence),
+                None => self.build_on(&base, &evidence),
             },
         }
     }
@@ -124,7 +124,7 @@ impl Publish {
         (!admitted).then_some(Undecided::BelowHighWater { silent, seen })
     }
 
-    fn build_on(&mut self, base: Base, evidence: &Evidence) {
+    fn build_on(&mut self, base: &Base, evidence: &Evidence) {
         if let Some(header) = base.header()
             && let Some(ours) = evidence.carried_by(header.version(), self.request.attempt)
         {
@@ -142,9 +142,9 @@ impl Publish {
         let follows = match self.request.follows {
             Follows::Whatever => true,
             Follows::Version(version) => base.version() == Some(version),
-            Follows::Nothing => base == Base::Empty,
+            Follows::Nothing => base.version().is_none(),
         };
-        if !follows && let Some(named) = self.went_back(&base) {
+        if !follows && let Some(named) = self.went_back(base) {
             let silent = self.servermap.failures.keys().copied().collect();
             return self.undecided(Undecided::InDoubt { silent, newest: named });
         }
@@ -157,14 +157,14 @@ impl Publish {
             });
         }
         self.built_once = true;
-        self.base = base;
-        self.prepare(evidence);
+        self.base = Some(base.clone());
+        self.prepare(base, evidence);
     }
 
     /// The version of the caller's choice that we had built on, if what is chosen now is older than that: too little of it
     /// answers, and nobody else has published anything.
     fn went_back(&self, base: &Base) -> Option<SignedHeader> {
-        let named = self.base.header().filter(|_| self.built_once)?;
+        let named = self.base_header().filter(|_| self.built_once)?;
         let is_older = base.header().is_none_or(|base| base.order() < named.order());
         is_older.then(|| named.clone())
     }
@@ -202,10 +202,25 @@ impl Publish {
         if self.rounds < patience {
             return self.begin_anew();
         }
-        match (unanswered, self.shortfall(&Base::Empty)) {
-            (true, Some(shortfall)) => self.finish_unchanged(Outcome::NotEnoughServers(shortfall)),
-            (true, None) | (false, _) => self.finish_unchanged(Outcome::Undecided(undecided)),
-        }
+        self.finish_unchanged(match undecided {
+            Undecided::NoMajority { windows, .. } => {
+                Outcome::NotEnoughServers(self.shortfall(&Base::Empty(windows)))
+            }
+            Undecided::InDoubt { .. }
+            | Undecided::BelowHighWater { .. }
+            | Undecided::Windows
+            | Undecided::NoHeader { .. } => Outcome::Undecided(undecided),
+        });
+    }
+
+    /// The version that this round, or the last one, builds on.
+    pub(super) fn base_header(&self) -> Option<&SignedHeader> {
+        self.base.as_ref().and_then(Base::header)
+    }
+
+    /// Its id; none for the empty base, too.
+    pub(super) fn base_version(&self) -> Option<VersionId> {
+        self.base.as_ref().and_then(Base::version)
     }
 
     /// Of these servers, those that this publish has not given up.
@@ -214,13 +229,8 @@ impl Publish {
         self.order().iter().filter(usable).copied().collect()
     }
 
-    fn quorum_size(&self, base: &Base) -> Option<usize> {
-        let window = match (base.header(), &self.request.origin) {
-            (Some(header), _) => &header.header().window,
-            (None, Origin::Creator(window)) => window,
-            (None, Origin::CapHolder) => return None,
-        };
-        Some(window.quorum(self.shape_on(base)))
+    fn quorum_size(&self, base: &Base) -> usize {
+        base.window().quorum(self.shape_on(base))
     }
 
     /// The shape of a version on this base: the caller's, else the base's, else a first version's.
@@ -230,23 +240,15 @@ impl Publish {
     }
 
     /// How far the servers that answered fall short of a quorum.
-    pub(super) fn shortfall(&self, base: &Base) -> Option<Shortfall> {
-        let window = match (base.header(), &self.request.origin) {
-            (Some(header), _) => &header.header().window,
-            (None, Origin::Creator(window)) => window,
-            (None, Origin::CapHolder) => {
-                let evidence = self.servermap.evidence();
-                let header = evidence.headers().next()?.clone();
-                return self.shortfall(&Base::Version(header));
-            }
-        };
+    pub(super) fn shortfall(&self, base: &Base) -> Shortfall {
+        let window = base.window();
         let answered = self.servermap.answers.keys().copied().collect();
         let usable = self.usable(&answered);
-        Some(Shortfall {
+        Shortfall {
             usable: usable.iter().filter(|store| window.contains(**store)).count(),
-            quorum: self.quorum_size(base)?,
+            quorum: self.quorum_size(base),
             window: window.stores().len(),
-        })
+        }
     }
 
     pub(super) fn maintain_bringing(&mut self) {

@@ -9,8 +9,8 @@ use super::action::{Action, Draft, MessageId, PrepareLane};
 use super::event::SourceFailure;
 use super::lane::{Lane, LaneState, tests};
 use super::outcome::{During, Outcome};
-use super::{Kind, Outstanding, Phase, Publish};
-use crate::base::{Choice, Evidence, Origin, choose};
+use super::{Encoded, Kind, Outstanding, Phase, Publish};
+use crate::base::{Base, Choice, Evidence, choose};
 use crate::placement::plan;
 use crate::quorum::{Placement, is_quorum};
 use crate::servermap::Failure;
@@ -27,32 +27,23 @@ const BLOCKED_LATELY: Millis = Millis(500);
 
 impl Publish {
     /// Plans a version on the chosen base and sends it out.
-    pub(super) fn prepare(&mut self, evidence: &Evidence) {
-        let draft = match self.draft_on(evidence) {
+    pub(super) fn prepare(&mut self, base: &Base, evidence: &Evidence) {
+        let draft = match self.draft_on(base, evidence) {
             Ok(draft) => draft,
             Err(cause) => return self.finish_unchanged(Outcome::Failed { cause }),
         };
         let goal = self.goal(&draft);
         if !is_quorum(draft.terms(), &goal) {
-            let outcome = match self.shortfall(&self.base) {
-                Some(shortfall) => Outcome::NotEnoughServers(shortfall),
-                None => Outcome::Failed { cause: "no window is known for the file".to_owned() },
-            };
-            return self.finish_unchanged(outcome);
+            let shortfall = self.shortfall(base);
+            return self.finish_unchanged(Outcome::NotEnoughServers(shortfall));
         }
         self.draft = Some(draft);
         self.phase = Phase::Preparing { encoded: None, renew_at: None };
         self.open_lanes(goal);
     }
 
-    fn draft_on(&self, evidence: &Evidence) -> Result<Draft, String> {
-        let base = self.base.header().map(SignedHeader::header);
-        let shape = self.shape_on(&self.base);
-        let (window, joint) = match (base, &self.request.origin) {
-            (Some(base), _) => (base.window.clone(), base.joint.clone()),
-            (None, Origin::Creator(window)) => (window.clone(), None),
-            (None, Origin::CapHolder) => return Err("the file has no window".to_owned()),
-        };
+    fn draft_on(&self, base: &Base, evidence: &Evidence) -> Result<Draft, String> {
+        let shape = self.shape_on(base);
         let geometry = Geometry::choose(shape, self.request.length).map_err(|e| e.to_string())?;
         // Where nobody tells of our last version, the next one must not come out as the same.
         let after_ours = self.spent.map_or(Some(SequenceNumber::FIRST), SequenceNumber::next);
@@ -64,13 +55,13 @@ impl Publish {
         Ok(Draft {
             storage_index: self.request.storage_index,
             sequence_number,
-            predecessor: self.base.version(),
+            predecessor: base.version(),
             shape,
             geometry,
             tombstone: self.request.tombstone,
             attempt: self.request.attempt,
-            window,
-            joint,
+            window: base.window().clone(),
+            joint: base.joint().cloned(),
         })
     }
 
@@ -107,7 +98,7 @@ impl Publish {
             let mut answers = self.servermap.answers.clone();
             answers.retain(|store, _| goal.contains_key(store));
             match choose(&answers, &self.request.origin) {
-                Choice::Chosen { base, .. } => base.version() == self.base.version(),
+                Choice::Chosen { base, .. } => base.version() == self.base_version(),
                 Choice::Undecided(_) => false,
             }
         };
@@ -144,12 +135,12 @@ impl Publish {
 
     /// What goes along so that the new version is linked to what was Published before.
     fn ancestors(&self) -> Vec<SignedHeader> {
-        self.servermap.evidence().ancestors(self.base.version())
+        self.servermap.evidence().ancestors(self.base_version())
     }
 
     /// The base, if it is known to be Published and some server has no certificate of it yet.
     fn certain_base(&self) -> Option<(SequenceNumber, VersionId)> {
-        let base = self.base.header()?;
+        let base = self.base_header()?;
         let evidence = self.servermap.evidence();
         let version = base.version();
         let everywhere = self.servermap.answers.values().all(|state| {
@@ -166,13 +157,10 @@ impl Publish {
         if !expected {
             return;
         }
-        match &self.header {
-            None => {
-                *encoded = Some(self.now);
-                self.header = Some(header);
-            }
+        match encoded {
+            None => *encoded = Some(Encoded { header, at: self.now }),
             // Shares that found a new home were encoded again, and came out otherwise.
-            Some(first) if first.version() != header.version() => {
+            Some(first) if first.header.version() != header.version() => {
                 self.source_failed(SourceFailure::Changed);
             }
             Some(_) => {}
@@ -257,7 +245,7 @@ impl Publish {
         let Some(current) = state.current() else {
             return true;
         };
-        let Some(base) = self.base.header() else {
+        let Some(base) = self.base_header() else {
             return false;
         };
         current.header.header().sequence_number < base.header().sequence_number

@@ -41,7 +41,7 @@ impl Publish {
         let step = match &self.phase {
             Phase::Idle | Phase::Mapping(_) => Step::Mapping,
             Phase::BackingOff { .. } => Step::BackingOff,
-            Phase::Preparing { .. } | Phase::Journaling => Step::Preparing,
+            Phase::Preparing { .. } | Phase::Journaling { .. } => Step::Preparing,
             Phase::Committing { .. } => Step::Committing,
             Phase::Bringing { .. } => Step::Bringing,
             Phase::Ended => Step::Ended,

@@ -1,7 +1,8 @@
 //! What a publish is asked for: the file, what to follow, whom it may talk to. Decides nothing.
 
-use tarn_proto::{AttemptId, Shape, StorageIndex, StoreId, VersionId};
+use tarn_proto::{AttemptId, SequenceNumber, Shape, StorageIndex, StoreId, VersionId};
 
+use super::outcome::Landed;
 use crate::base::{HighWater, Origin};
 
 /// What is to be published, and after what.
@@ -21,6 +22,11 @@ pub struct Request {
     pub first_shape: Shape,
     /// The newest version that the caller has ever seen: nothing older is built on.
     pub high_water: Option<HighWater>,
+    /// The highest sequence number under which an earlier try of this submission may have sent commits, as its journal
+    /// says: a signed header gets one round, so this try makes another.
+    pub spent: Option<SequenceNumber>,
+    /// What that try may have left on servers: nothing is said to be unchanged while it may be there.
+    pub left: Option<Landed>,
     /// Bytes of content.
     pub length: u64,
     /// Whether the file is to be deleted.

@@ -55,6 +55,8 @@ impl Story {
             shape: Some(Shape::new(2, 2, stores.into()).unwrap()),
             first_shape: Shape::default(),
             high_water: None,
+            spent: None,
+            left: None,
             length: 100,
             tombstone: false,
         };

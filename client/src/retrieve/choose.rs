@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tarn_proto::{SignedHeader, StoreId, VersionId, Window};
+use tarn_proto::{SignedHeader, StoreId, VersionId};
 
 use super::outcome::{Found, Outcome, Shortfall, Unrecoverable};
 use super::{Phase, ROUNDS_UNANSWERED_MAX, Retrieve};
-use crate::base::{Base, Choice, Evidence, HighWater, Origin, Seen, Undecided};
+use crate::base::{Base, Choice, Evidence, HighWater, Seen, Undecided, Windows};
 use crate::fetch::NotEnoughShares;
 
 impl Retrieve {
@@ -19,7 +19,7 @@ impl Retrieve {
             return self.choose_named(version);
         }
         match self.servermap.choose(&self.request.origin) {
-            Choice::Chosen { base: Base::Empty, .. } => self.nothing_there(),
+            Choice::Chosen { base: Base::Empty(_), .. } => self.nothing_there(),
             Choice::Chosen { base: Base::Version(header), certain } => {
                 if self.is_rollback(&header) {
                     self.rolled_back(Some(header));
@@ -91,18 +91,15 @@ impl Retrieve {
     fn finish_undecided(&mut self, evidence: &Evidence, undecided: Undecided) {
         let newest = evidence.newest_first().next();
         let outcome = match undecided {
-            Undecided::NoMajority { silent } => match self.window(evidence) {
-                Some(window) => {
-                    let answered = |store: &&StoreId| self.servermap.answers.contains_key(store);
-                    Outcome::NotEnoughServers(Shortfall {
-                        answered: window.stores().iter().filter(answered).count(),
-                        majority: window.majority(),
-                        window: window.stores().len(),
-                        silent,
-                    })
-                }
-                None => Outcome::Undecided(Undecided::NoMajority { silent }),
-            },
+            Undecided::NoMajority { silent, windows: Windows { window, .. } } => {
+                let answered = |store: &&StoreId| self.servermap.answers.contains_key(store);
+                Outcome::NotEnoughServers(Shortfall {
+                    answered: window.stores().iter().filter(answered).count(),
+                    majority: window.majority(),
+                    window: window.stores().len(),
+                    silent,
+                })
+            }
             Undecided::NoHeader { .. } => {
                 Outcome::Undecided(Undecided::NoHeader { silent: self.silent() })
             }
@@ -118,15 +115,6 @@ impl Retrieve {
             }
         };
         self.finish(outcome);
-    }
-
-    fn window(&self, evidence: &Evidence) -> Option<Window> {
-        let newest = evidence.newest_first().next();
-        match (newest, &self.request.origin) {
-            (Some(seen), _) => Some(seen.header.header().window.clone()),
-            (None, Origin::Creator(window)) => Some(window.clone()),
-            (None, Origin::CapHolder) => None,
-        }
     }
 
     fn silent(&self) -> BTreeSet<StoreId> {

@@ -116,7 +116,7 @@ impl Retrieve {
                 !self.is_rollback(&header)
             }
             Choice::Chosen { base: Base::Version(_), certain: false }
-            | Choice::Chosen { base: Base::Empty, .. }
+            | Choice::Chosen { base: Base::Empty(_), .. }
             | Choice::Undecided(_) => false,
         }
     }

@@ -73,6 +73,8 @@ impl RealGrid {
             attempt: fresh_attempt_id(&mut rng, std::time::Duration::from_secs(self.seed)),
             tombstone: false,
             high_water: None,
+            spent: None,
+            left: None,
             journal: Arc::new(NoJournal),
             rng,
         }

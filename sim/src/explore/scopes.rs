@@ -58,6 +58,8 @@ pub fn publish(number: u8, shape: (u8, u8, u8)) -> Task {
         tombstone: false,
         follows: Follow::Whatever,
         cap_holder: false,
+        spent: None,
+        resumes: None,
         seed: number.into(),
     })
 }

@@ -1,7 +1,8 @@
 //! P2. Held against every conflict that is reported: it names a version, one that was signed, and not one of the very
 //! submission that is told of it. Where all publishes are one writer's, nobody can have been in its way but itself: a
 //! conflict is forgiven only with a version of a submission that was killed, or ended in doubt, and that the writer
-//! did not take up again. Its messages may still have been on their way.
+//! did not take up again, as its messages may still have been on their way; or with one that was sent to be committed and
+//! came to nothing, if servers lie: one that refused it can keep it, and show it later.
 
 use tarn_proto::SignedHeader;
 
@@ -56,11 +57,14 @@ fn is_foreign(
     Ok(())
 }
 
-/// Whether that version is of a submission whose messages may have been on their way still.
+/// Whether that version is of a submission whose messages may have been on their way still, or that a liar may have
+/// kept.
 fn was_left_behind(world: &World, theirs: Option<&SignedHeader>) -> bool {
     theirs.is_some_and(|theirs| {
-        let mut tries = world.oracle().tries(theirs.header().attempt);
+        let oracle = world.oracle();
+        let mut tries = oracle.tries(theirs.header().attempt);
         tries.any(|(_, record)| record.killed || matches!(record.told, Told::InDoubt { .. }))
+            || oracle.has_lied() && oracle.was_signed(theirs.version())
     })
 }
 

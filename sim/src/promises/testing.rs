@@ -68,7 +68,7 @@ impl Scene {
         submission: Submission,
     ) -> Made {
         let shape = Shape::new(2, 2, 3).unwrap();
-        Made::encode(&Draft {
+        let draft = Draft {
             storage_index: file(),
             sequence_number: SequenceNumber::new(number).unwrap(),
             predecessor,
@@ -78,7 +78,8 @@ impl Scene {
             attempt: submission.attempt(),
             window: self.world.setup().window(),
             joint: None,
-        })
+        };
+        Made::encode(&draft, false)
     }
 
     /// Every generation on every disk.
@@ -137,6 +138,8 @@ pub(super) const fn publish_task(submission: Submission) -> Task {
         tombstone: false,
         follows: Follow::Whatever,
         cap_holder: false,
+        spent: None,
+        resumes: None,
         seed: submission.0 as u64,
     })
 }

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{check, check_at_rest};
-use crate::event::{Event, Fate, Follow, Lie, Manner, PublishTask, ReadTask, Task, Timed};
+use crate::event::{Edit, Event, Fate, Follow, Lie, Manner, PublishTask, ReadTask, Task, Timed};
 use crate::ids::{ClientId, EnvelopeId, ServerId, Submission};
 use crate::setup::Setup;
 use crate::trace::Trace;
@@ -130,7 +130,7 @@ impl Run {
             88..91 => Event::CancelRequested { client },
             91..94 => Event::DiskFailed { server, kept: self.rng.random_bool(0.5) },
             94..96 => Event::Stalled { client, server, waited: 60_000 },
-            96 => Event::SourceChanged { client },
+            96 => Event::SourceChanged { client, how: Edit::Noticed },
             97 => Event::JournalFailed { client },
             _ => {
                 let liars = self.world.setup().liars;
@@ -191,6 +191,8 @@ impl Run {
             tombstone: self.rng.random_bool(0.05),
             follows,
             cap_holder,
+            spent: None,
+            resumes: None,
             seed,
         };
         self.newest = Some(task.clone());

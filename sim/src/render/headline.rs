@@ -1,6 +1,6 @@
 //! An event in words by itself, before what came of it. Of messages it knows only the names.
 
-use crate::event::{Event, Manner};
+use crate::event::{Edit, Event, Manner};
 use crate::ids::EnvelopeId;
 
 use super::names::Names;
@@ -52,8 +52,13 @@ impl Headline {
                 let detail = format!("{server} takes bytes of {client} again");
                 Self { sort: Sort::Mended, ..fault("progress", client_at(*client), detail) }
             }
-            Event::SourceChanged { client } => {
-                fault("source", client_at(*client), format!("the source of {client} changed"))
+            Event::SourceChanged { client, how } => {
+                let detail = match how {
+                    Edit::Noticed => format!("the source of {client} changed"),
+                    Edit::BetweenPasses => format!("the source of {client} changes unnoticed"),
+                    Edit::Unreadable => format!("the source of {client} cannot be read"),
+                };
+                fault("source", client_at(*client), detail)
             }
             Event::JournalFailed { client } => {
                 fault("journal", client_at(*client), format!("{client} cannot write its journal"))

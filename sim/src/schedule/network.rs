@@ -220,8 +220,8 @@ impl Run {
         let takes = match local {
             Local::Started => 0,
             Local::Encoded { .. } => {
-                if self.workload.source_changes() {
-                    self.plan(now, Plan::ChangeSource(id.client));
+                if let Some(how) = self.workload.source_changes() {
+                    self.plan(now, Plan::ChangeSource(id.client, how));
                 }
                 self.links.rng.random_range(0..=20)
             }

@@ -2,8 +2,9 @@
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
+use tarn_proto::SequenceNumber;
 
-use crate::event::{Event, Follow, PublishTask, ReadTask, Task};
+use crate::event::{Edit, Event, Follow, PublishTask, ReadTask, TOO_LONG, Task};
 use crate::ids::{ClientId, Submission};
 use crate::options::{Habit, Options};
 use crate::promises::{self, Broken};
@@ -19,6 +20,7 @@ const TASKS_MAX: u16 = 14;
 pub(super) struct Workload {
     options: Options,
     rng: ChaCha8Rng,
+    oddities: ChaCha8Rng,
     callers: Vec<Caller>,
     next_client: u16,
     next_submission: u16,
@@ -41,7 +43,7 @@ struct Caller {
 }
 
 impl Workload {
-    pub(super) fn new(options: &Options, rng: ChaCha8Rng) -> Self {
+    pub(super) fn new(options: &Options, rng: ChaCha8Rng, oddities: ChaCha8Rng) -> Self {
         let caller = |&habit: &Habit| Caller {
             habit,
             running: None,
@@ -52,6 +54,7 @@ impl Workload {
         Self {
             options: options.clone(),
             rng,
+            oddities,
             callers: options.callers.iter().map(caller).collect(),
             next_client: 0,
             next_submission: 0,
@@ -65,8 +68,11 @@ impl Workload {
         self.rng.random_range(0..=2 * self.options.pause)
     }
 
-    pub(super) fn source_changes(&mut self) -> bool {
-        self.rng.random_range(0..1000) < self.options.faults.source_changes
+    pub(super) fn source_changes(&mut self) -> Option<Edit> {
+        let noticed = self.rng.random_range(0..1000) < self.options.faults.source_changes;
+        let odd = self.oddities.random_range(0..1000) < self.options.oddities.sources;
+        let how = [Edit::BetweenPasses, Edit::Unreadable][self.oddities.random_range(0..2)];
+        noticed.then_some(Edit::Noticed).or(odd.then_some(how))
     }
 
     pub(super) fn journal_fails(&mut self) -> bool {
@@ -90,14 +96,20 @@ impl Workload {
         let shape = shapes[self.rng.random_range(0..shapes.len())];
         let keeps = self.options.keeps_shape && submission.0 > 0 && self.rng.random_bool(0.5);
         let lengths = &self.options.lengths;
+        let odd = &self.options.oddities;
+        let too_long = self.oddities.random_range(0..1000) < odd.too_long;
+        let at_the_end = odd.worn_out && self.oddities.random_bool(0.2);
+        let length = lengths[self.rng.random_range(0..lengths.len())];
         PublishTask {
             caller,
             submission,
             shape: (!keeps).then_some(shape),
-            length: lengths[self.rng.random_range(0..lengths.len())],
+            length: if too_long { TOO_LONG } else { length },
             tombstone: self.rng.random_range(0..100) < 3,
             follows,
             cap_holder,
+            spent: at_the_end.then_some(SequenceNumber::LAST.get() - 2),
+            resumes: None,
             seed: self.rng.next_u64(),
         }
     }
@@ -135,16 +147,24 @@ impl Workload {
         if self.last.is_empty() {
             let shape = (1, 1, self.options.setup.window);
             let task = self.draw_publish(index, Follow::Whatever, false);
-            Task::Publish(PublishTask { shape: Some(shape), length: 8, tombstone: false, ..task })
+            Task::Publish(PublishTask {
+                shape: Some(shape),
+                length: 8,
+                tombstone: false,
+                spent: None,
+                ..task
+            })
         } else {
             Task::Read(self.draw_read(index, false))
         }
     }
 
-    /// The last publish is Published and the last read confirms it, unless disks were lost or servers lied.
+    /// The last publish is Published and the last read confirms it, unless disks were lost, servers lied, or no sequence
+    /// number was left.
     pub(super) fn check_progress(&self, world: &World) -> Option<Broken> {
         let lost = world.servers().any(|server| server.is_destroyed())
             || self.options.faults.rot.is_some()
+            || self.options.oddities.worn_out
             || world.oracle().has_lied();
         let [publish, read] = self.last[..] else { return None };
         let told = |id| world.oracle().task(id).map(|record| &record.told);
@@ -272,7 +292,10 @@ impl Run {
         if let Some(Task::Publish(again)) = killed.map(|record| record.task) {
             caller.follows = None;
             if single || self.workload.rng.random_bool(0.5) {
-                caller.in_doubt = Some(again);
+                let journals = self.options.oddities.journals;
+                let journaled = journals && self.world.oracle().journal(client).is_some();
+                let resumes = journaled.then_some(client).or(again.resumes);
+                caller.in_doubt = Some(PublishTask { resumes, ..again });
             }
         }
         self.plan(now + pause, Plan::Begin(index));

@@ -225,6 +225,8 @@ impl Caller {
                 shape: None,
                 first_shape: self.options.shape,
                 high_water: self.high_water.get(&file).copied(),
+                spent: None,
+                left: None,
                 length: content.len() as u64,
                 tombstone: false,
             },

@@ -16,6 +16,8 @@ pub(crate) fn publish(client: u16) -> Event {
         tombstone: false,
         follows: Follow::Whatever,
         cap_holder: false,
+        spent: None,
+        resumes: None,
         seed: client.into(),
     };
     Event::Began { client: ClientId(client), task: Task::Publish(task) }

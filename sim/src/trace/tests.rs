@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::event::{Event, Fate, Follow, Lie, Manner, PublishTask, ReadTask, Task, Timed};
+use crate::event::{Edit, Event, Fate, Follow, Lie, Manner, PublishTask, ReadTask, Task, Timed};
 use crate::ids::{ClientId, EnvelopeId, Leg, ServerId, Submission};
 use crate::setup::Setup;
 
@@ -71,7 +71,7 @@ fn what_is_not_a_trace_is_refused_with_its_line_and_what_to_do() {
         ("\n{\"tarn_trace\":2}".to_owned(), "line 2: format 2 is not known, only 1 is"),
         (head.replace("liars", "lairs"), "line 1: missing field `liars`"),
         (head.replace("\"liars\"", "\"lairs\":1,\"liars\""), "line 1: `setup.lairs` is not known"),
-        (head.replace("\"servers\":3", "\"servers\":65"), "line 1: `setup.servers` is 65"),
+        (head.replace("\"servers\":3", "\"servers\":81"), "line 1: `setup.servers` is 81"),
         (head.replace("\"window\":3", "\"window\":4"), "line 1: `setup.window` is 4"),
         (format!("{head}{{\"at\":1}}"), "line 2: "),
         (
@@ -165,6 +165,8 @@ fn event() -> impl Strategy<Value = Event> {
                 tombstone,
                 follows,
                 cap_holder,
+                spent: tombstone.then_some(seed / 2),
+                resumes: cap_holder.then_some(ClientId(7)),
                 seed,
             })
         });
@@ -182,7 +184,11 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(client, server, waited)| Event::Stalled { client, server, waited }),
         (client.clone(), server.clone())
             .prop_map(|(client, server)| Event::Progressed { client, server }),
-        client.clone().prop_map(|client| Event::SourceChanged { client }),
+        (
+            client.clone(),
+            prop_oneof![Just(Edit::Noticed), Just(Edit::BetweenPasses), Just(Edit::Unreadable)]
+        )
+            .prop_map(|(client, how)| Event::SourceChanged { client, how }),
         client.clone().prop_map(|client| Event::JournalFailed { client }),
         client.clone().prop_map(|client| Event::CancelRequested { client }),
         client.prop_map(|client| Event::ClientKilled { client }),

@@ -1,11 +1,13 @@
 //! The drivers' side of a world: each thing that a machine asks for is put on its way. Nothing here calls a machine
 //! back: answers come as events of their own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tarn_client::fetch::RunId;
 use tarn_client::publish::action::{Action, MessageId};
 use tarn_client::publish::event::Event as PublishEvent;
+use tarn_client::publish::outcome::Landed;
 use tarn_client::retrieve::action::Action as ReadAction;
 use tarn_client::retrieve::event::Event as ReadEvent;
 use tarn_client::servermap::Failure;
@@ -148,7 +150,12 @@ impl World {
                 self.ask(id, Some(message), server, Request::Extend { conversation });
             }
             Action::Release { server, conversation } => self.release(id, server, conversation),
-            Action::Journal { .. } => self.send_local(id, None, Local::Journaled),
+            Action::Journal { header, placement } => {
+                let unknown = placement.into_keys().collect();
+                let left = Landed { header, accepted: BTreeSet::new(), unknown };
+                Arc::make_mut(&mut self.oracle).note_journal(id, left);
+                self.send_local(id, None, Local::Journaled);
+            }
             Action::Commit { message, server, conversation, header } => {
                 Arc::make_mut(&mut self.oracle).note_signed(&header, id);
                 self.ask(id, Some(message), server, Request::Commit { conversation, header });

@@ -79,6 +79,8 @@ pub enum Ended {
 pub(super) struct Pass {
     pub(super) draft: Draft,
     pub(super) conversations: Vec<ConversationId>,
+    /// Its bytes are not those of the passes before.
+    pub(super) edited: bool,
 }
 
 /// The driver's side of a conversation.
@@ -243,6 +245,16 @@ impl Client {
         self.lanes.values().flat_map(|lane| &lane.ancestors).map(SignedHeader::version)
     }
 
+    /// A pass under way reads other bytes than the one of the same draft that has ended. False if none has.
+    pub(super) fn edit_between_passes(&mut self) -> bool {
+        let ended = |draft: &Draft| {
+            let mut made = self.lanes.values().filter_map(|lane| lane.made.as_ref());
+            made.any(|made| draft.is_of(made.header.header()))
+        };
+        let second = self.passes.values_mut().find(|pass| !pass.edited && ended(&pass.draft));
+        second.map(|pass| pass.edited = true).is_some()
+    }
+
     pub(super) const fn draw_number(&mut self) -> u32 {
         let number = self.next_number;
         self.next_number += 1;
@@ -261,6 +273,8 @@ fn shape_of((k, happy, n): (u8, u8, u8)) -> Shape {
 
 fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publish::Request {
     let whole = (1, setup.window / 2 + 1, setup.window);
+    let left = task.resumes.and_then(|client| oracle.journal(client)).cloned();
+    let left_number = left.as_ref().map(|left| left.header.header().sequence_number);
     publish::Request {
         storage_index: file(),
         attempt: task.submission.attempt(),
@@ -269,6 +283,8 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
         shape: task.shape.map(shape_of),
         first_shape: shape_of(whole),
         high_water: oracle.high_water(task.caller),
+        spent: task.spent.and_then(SequenceNumber::new).max(left_number),
+        left,
         length: if task.tombstone { 0 } else { task.length },
         tombstone: task.tombstone,
     }

@@ -9,6 +9,7 @@ use tarn_client::retrieve::event::Event as ReadEvent;
 use tarn_client::servermap::Failure;
 use tarn_client::time::Millis;
 
+use crate::event::Edit;
 use crate::ids::{ClientId, EnvelopeId, Leg, ServerId};
 use crate::made::Made;
 
@@ -133,7 +134,7 @@ impl World {
     fn encoded(&mut self, id: ClientId, number: u32) {
         let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
         let Some(pass) = client.passes.remove(&number) else { return };
-        let made = Arc::new(Made::encode(&pass.draft));
+        let made = Arc::new(Made::encode(&pass.draft, pass.edited));
         let header = made.header.clone();
         Arc::make_mut(&mut self.oracle).note_made(made.version(), id);
         Arc::make_mut(&mut self.made).entry(made.version()).or_insert_with(|| Arc::clone(&made));
@@ -179,14 +180,18 @@ impl World {
         true
     }
 
-    pub(super) fn change_source(&mut self, id: ClientId) -> bool {
+    pub(super) fn change_source(&mut self, id: ClientId, how: Edit) -> bool {
         let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return false };
         if client.passes.is_empty() || !client.is_running() {
             return false;
         }
+        let failure = match how {
+            Edit::Noticed => SourceFailure::Changed,
+            Edit::Unreadable => SourceFailure::Unreadable { cause: "an error of its disk".into() },
+            Edit::BetweenPasses => return client.edit_between_passes(),
+        };
         client.passes.clear();
-        let event = PublishEvent::SourceFailed(SourceFailure::Changed);
-        self.step(id, MachineEvent::Publish(event));
+        self.step(id, MachineEvent::Publish(PublishEvent::SourceFailed(failure)));
         true
     }
 

@@ -64,8 +64,9 @@ fn out_of_turn(then: &SlotState, reply: Reply) -> Reply {
         Reply::Sealed { promise, .. } => Reply::Extended { promise },
         Reply::Extended { .. } => Reply::Written,
         Reply::Written => Reply::Sealed { state: then.clone(), promise: 30_000 },
+        Reply::Refused { state: Some(state), .. } => Reply::State(state),
         Reply::State(_)
-        | Reply::Refused { .. }
+        | Reply::Refused { state: None, .. }
         | Reply::Rows
         | Reply::Blocks(_)
         | Reply::NoShare

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tarn_client::base::HighWater;
 use tarn_client::publish::Follows;
-use tarn_client::publish::outcome::Outcome as PublishOutcome;
+use tarn_client::publish::outcome::{Landed, Outcome as PublishOutcome};
 use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
 use tarn_proto::{AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, VersionId};
 use tarn_server::manifest::Manifest;
@@ -26,10 +26,14 @@ pub struct Oracle {
     acknowledged: BTreeMap<VersionId, Acknowledged>,
     makers: BTreeMap<VersionId, ClientId>,
     operations: Arc<Operations>,
+    /// Versions whose signatures were sent to servers.
+    signed: BTreeSet<VersionId>,
     certified: BTreeSet<VersionId>,
     floors: BTreeMap<ServerId, (SequenceNumber, VersionId)>,
     sealed: BTreeMap<ServerId, SequenceNumber>,
     high_water: BTreeMap<u8, HighWater>,
+    /// What each task wrote last in its journal.
+    journals: BTreeMap<ClientId, Landed>,
     /// The high-water mark that each task was given.
     given: BTreeMap<ClientId, HighWater>,
     destroyed: BTreeSet<ServerId>,
@@ -231,6 +235,11 @@ impl Oracle {
         }
     }
 
+    /// Whether the signature of a version was ever sent to a server.
+    pub fn was_signed(&self, version: VersionId) -> bool {
+        self.signed.contains(&version)
+    }
+
     /// Which task signed a version.
     pub fn maker(&self, version: VersionId) -> Option<ClientId> {
         self.makers.get(&version).copied()
@@ -254,6 +263,11 @@ impl Oracle {
     /// The high-water mark that a task was given when it began.
     pub fn given(&self, client: ClientId) -> Option<HighWater> {
         self.given.get(&client).copied()
+    }
+
+    /// What a task wrote last in its journal: the version that it was about to commit, and where.
+    pub fn journal(&self, client: ClientId) -> Option<&Landed> {
+        self.journals.get(&client)
     }
 
     /// A caller's durable high-water mark.
@@ -369,10 +383,16 @@ impl Oracle {
         self.makers.entry(version).or_insert(by);
     }
 
+    /// A task writes in its journal.
+    pub(super) fn note_journal(&mut self, by: ClientId, left: Landed) {
+        self.journals.insert(by, left);
+    }
+
     /// The signature that makes a version of a header is on its way to a server.
     pub(super) fn note_signed(&mut self, header: &SignedHeader, by: ClientId) {
         let operations = Arc::make_mut(&mut self.operations);
         operations.signed(by, header.version(), header.header().predecessor);
+        self.signed.insert(header.version());
     }
 
     pub(super) fn note_floor(&mut self, server: ServerId, disk: &Manifest) {

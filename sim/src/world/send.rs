@@ -60,7 +60,7 @@ impl World {
             client.lanes.insert(lane.conversation, copy);
         }
         let pass = client.next_number;
-        client.passes.insert(pass, Pass { draft, conversations });
+        client.passes.insert(pass, Pass { draft, conversations, edited: false });
         self.send_local(id, None, Local::Encoded { pass });
     }
 

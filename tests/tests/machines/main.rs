@@ -189,6 +189,8 @@ impl World {
             shape: Some(shape),
             first_shape: shape,
             high_water: None,
+            spent: None,
+            left: None,
             length: LENGTH,
             tombstone: false,
         };

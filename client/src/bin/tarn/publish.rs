@@ -203,6 +203,8 @@ async fn publish(
             attempt: fresh_attempt_id(&mut os_rng(), UnixSeconds::since_epoch()),
             tombstone: false,
             high_water: file.high_water,
+            spent: None,
+            left: None,
             journal: Arc::new(journal),
             rng: rand::make_rng(),
         },

@@ -108,7 +108,7 @@ impl Status<'_> {
                     header.header().sequence_number
                 )
             }
-            Choice::Chosen { base: Base::Empty, .. } => "nothing was published yet".to_owned(),
+            Choice::Chosen { base: Base::Empty(_), .. } => "nothing was published yet".to_owned(),
             Choice::Undecided(undecided) => format!(
                 "its newest version cannot be told from the servers that answered ({} are silent)",
                 undecided.needed().len()

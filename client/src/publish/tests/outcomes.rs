@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::Undecided;
+use crate::publish::Phase;
 use crate::publish::event::SourceFailure;
 
 #[test]
@@ -64,6 +65,35 @@ fn a_cap_holder_who_finds_nothing_is_undecided() {
 }
 
 #[test]
+fn a_cap_holder_who_finds_a_fragment_only_begins_in_its_window() {
+    let mut story = Story::of(3, |request| request.origin = Origin::CapHolder);
+    let fragment = story.version(1, 1, None);
+    let says = |number| if number == 0 { holds(0, &[&fragment]) } else { empty(number) };
+    let prepared = lanes(&story.mapped(|number| Some(says(number))));
+    let draft = story.publish.draft.clone().unwrap();
+    assert_eq!((draft.predecessor, draft.sequence_number.get()), (None, 2));
+    assert_eq!((draft.window, prepared.len()), (fragment.header().window.clone(), 3));
+}
+
+#[test]
+fn a_try_that_comes_back_from_its_journal_signs_another_header() {
+    let journaled = tarn_proto::SequenceNumber::new(4);
+    let mut story = Story::of(3, |request| request.spent = journaled);
+    let v2 = story.version(2, 1, None);
+    story.mapped(|number| Some(holds(number, &[&v2])));
+    assert_eq!(story.publish.draft.unwrap().sequence_number.get(), 5);
+}
+
+#[test]
+fn a_file_without_sequence_numbers_left_is_not_published() {
+    let mut story = Story::on(3);
+    let last = story.version(tarn_proto::SequenceNumber::LAST.get(), 1, None);
+    let ended = story.mapped(|number| Some(holds(number, &[&last])));
+    let Outcome::Failed { cause } = outcome(&ended) else { panic!("{ended:?}") };
+    assert!(cause.contains("sequence numbers"), "{cause}");
+}
+
+#[test]
 fn a_file_that_must_be_new_and_is_not_is_stale() {
     let mut story = Story::of(3, |request| request.follows = Follows::Nothing);
     let v1 = story.version(1, 1, None);
@@ -78,7 +108,7 @@ fn an_encoding_pass_of_an_earlier_round_does_not_complete_this_one() {
     story.mapped(|number| Some(holds(number, &[&v1])));
     let stray = story.version(1, 7, None);
     assert_eq!(story.step(Event::Encoded { header: stray }), []);
-    assert_eq!(story.publish.header, None);
+    assert!(matches!(story.publish.phase, Phase::Preparing { encoded: None, .. }));
 }
 
 #[test]

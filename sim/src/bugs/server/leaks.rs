@@ -16,7 +16,7 @@ pub(super) const LEAKED_PROMISE: Bug = Bug {
     sentence: "a conversation whose task is dropped while the slot is locked is never ended",
     plant: || Box::new(LeakedPromise::default()),
     tune: |_| (),
-    found: Found::BySeed(1),
+    found: Found::BySeed(5),
 };
 
 pub(super) const LEAKED_TRANSACTION: Bug = Bug {
