@@ -215,14 +215,11 @@ impl Retrieve {
                     self.rows_arrived();
                 }
             }
-            Event::Failed { message, failure } => match self.outstanding.remove(&message) {
-                Some(Outstanding { server, kind: Kind::Query }) => self.map_failed(server, failure),
-                Some(Outstanding { server, kind: Kind::Bring }) => {
-                    self.not_brought(server, failure);
+            Event::Failed { message, failure } => {
+                if let Some(message) = self.outstanding.remove(&message) {
+                    self.failed(message, failure);
                 }
-                Some(Outstanding { server, kind: Kind::Rows }) => self.rows_failed(server, failure),
-                None => {}
-            },
+            }
             Event::BlockArrived { run, segment } => {
                 if let Some(fetch) = &mut self.fetch {
                     fetch.arrived(self.now, run, segment);
@@ -299,9 +296,24 @@ impl Retrieve {
         }
     }
 
-    /// Takes a message off the list of those outstanding. None for an answer to a message that was given up.
+    /// Takes a message off the list of those outstanding. None for an answer to a message that was given up, or that
+    /// answers something else: no other will come.
     fn answered_as(&mut self, message: MessageId, kind: Kind) -> Option<StoreId> {
-        self.outstanding.remove(&message).filter(|sent| sent.kind == kind).map(|sent| sent.server)
+        let sent = self.outstanding.remove(&message)?;
+        if sent.kind != kind {
+            self.failed(sent, Failure::Broken("it answered what it was not asked".to_owned()));
+            return None;
+        }
+        Some(sent.server)
+    }
+
+    /// No answer came, or none that means anything.
+    fn failed(&mut self, message: Outstanding, failure: Failure) {
+        match message.kind {
+            Kind::Query => self.map_failed(message.server, failure),
+            Kind::Bring => self.not_brought(message.server, failure),
+            Kind::Rows => self.rows_failed(message.server, failure),
+        }
     }
 
     /// Records a message as outstanding. Nothing is ever sent that was not recorded first.

@@ -355,6 +355,12 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_what_was_not_asked_leaves_no_read_waiting() {
+        let Report { broken, .. } = run(60_089_316);
+        assert!(broken.is_none(), "{}", broken.expect("some"));
+    }
+
+    #[test]
     fn a_few_hundred_seeds_break_nothing() {
         let mut told = BTreeMap::<&str, u64>::new();
         for seed in 0..300 {

@@ -30,6 +30,11 @@ impl Running {
         Self { child: Some(child.unwrap()) }
     }
 
+    /// Whether it has not ended yet.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> Ran {
         Ran::from(self.child.take().unwrap().wait_with_output().unwrap())

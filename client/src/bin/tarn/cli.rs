@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::{cap, cluster, forget, get, ls, publish, server, status};
+use crate::{abandon, cap, cluster, forget, get, ls, publish, resume, server, status};
 
 /// Mutable files on servers that nobody has to trust: encrypted and signed here, cut into shares of which a few
 /// bring the file back.
@@ -25,7 +25,7 @@ use crate::{cap, cluster, forget, get, ls, publish, server, status};
   2  the command line, a grid file or a name is wrong
   3  another writer came first; nothing was changed
   4  too few servers answered; nothing was changed
-  5  a publish stopped half way; publish again to settle it
+  5  a publish stopped half way; `tarn resume` goes on with it
 
 Everything is kept below your data and config folders, or below $TARN_HOME if it is set.")]
 pub(crate) struct Cli {
@@ -51,6 +51,8 @@ enum Command {
     Publish(Box<publish::Args>),
     Get(get::Args),
     Status(status::Args),
+    Resume(resume::Args),
+    Abandon(abandon::Args),
     Ls(ls::Args),
     Cap(cap::Args),
     Forget(forget::Args),
@@ -71,6 +73,8 @@ impl Cli {
             Command::Publish(args) => publish::run(args, grid, home).await,
             Command::Get(args) => get::run(args, grid, home).await,
             Command::Status(args) => status::run(args, grid, home).await,
+            Command::Resume(args) => Box::pin(resume::run(args, grid, home)).await,
+            Command::Abandon(args) => abandon::run(args, home),
             Command::Ls(args) => ls::run(args, home, UnixSeconds::now()),
             Command::Cap(args) => cap::run(args, home),
             Command::Forget(args) => forget::run(args, home),

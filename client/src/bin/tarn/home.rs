@@ -49,6 +49,11 @@ impl Home {
         &self.data
     }
 
+    /// Traces of publishes whose outcome is not known yet.
+    pub(crate) fn publishing(&self) -> PathBuf {
+        self.data.join("publishing")
+    }
+
     /// The grid that is used when none is named.
     pub(crate) fn grid_file(&self) -> PathBuf {
         self.config.join("grid.toml")

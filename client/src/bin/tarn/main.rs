@@ -1,6 +1,7 @@
 //! The `tarn` command: parses, runs one command, prints its error and ends with its exit code. Every command is a
 //! file of this folder; decisions about files and servers are the library's.
 
+mod abandon;
 mod cap;
 mod cli;
 mod clock;
@@ -16,12 +17,14 @@ mod ls;
 mod names;
 mod output;
 mod publish;
+mod resume;
 mod server;
 mod servers;
 mod session;
 mod status;
 mod table;
 mod target;
+mod unfinished;
 
 use std::process::ExitCode;
 

@@ -1,37 +1,41 @@
-//! `tarn publish`: a file or a pipe becomes the newest version of a named file. Which file that is, is in `file`; how
-//! the end is told, in `told`.
+//! `tarn publish`: a file or a pipe becomes the newest version of a named file. Where the bytes come from is in
+//! `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in `submission`; how the end
+//! is told, in `told`.
 
 mod file;
+mod input;
 mod journal;
 mod progress;
+mod settle;
+mod submission;
 mod told;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use tarn_client::caps::{WriteCap, fresh_attempt_id};
 use tarn_client::client::PublishOptions;
-use tarn_client::encode::source::Source as Content;
-use tarn_client::encode::spool::Spool;
 use tarn_client::publish::Follows;
-use tarn_client::publish::outcome::{Outcome, Report};
+use tarn_client::publish::outcome::Report;
 use tarn_client::publish::publishing::Publishing;
 use tarn_proto::{Shape, VersionId};
 
-use self::file::{File, Meant};
+use self::file::File;
+use self::input::Prepared;
 use self::journal::NamesJournal;
+use self::settle::{remember, settle_others};
+use self::submission::Submission;
 use self::told::Told;
-use crate::clock::UnixSeconds;
-use crate::error::{CommandError, chain};
-use crate::home::{Home, create_folder};
-use crate::names::{FileName, HighWater, Names, Wanted, path_identity};
+use crate::error::CommandError;
+use crate::home::Home;
+use crate::names::{FileName, Names};
 use crate::output;
-use crate::servers::os_rng;
 use crate::session::Session;
 use crate::target::{Target, TargetText};
+use crate::unfinished;
+
+pub(crate) use self::input::Source;
 
 /// How long certificates and missing shares may take after the outcome is told.
 const COURTESY: Duration = Duration::from_secs(3);
@@ -63,15 +67,21 @@ pub(crate) struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Only take up what was cut off: for `tarn resume`.
+    #[arg(skip)]
+    only_resumes: bool,
 }
 
-/// Where the bytes come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// A file.
-    File(PathBuf),
-    /// Standard input.
-    Pipe,
+impl Args {
+    /// What `tarn resume` asks for: that a publish of this content goes on.
+    pub(crate) fn resuming(source: Source, file: Target, json: bool) -> Self {
+        let (name, cap) = match file {
+            Target::Name(name) => (Some(name), None),
+            Target::Cap(cap) => (None, Some(TargetText::of(&cap))),
+        };
+        let (if_version, shape) = (None, ShapeArgs::default());
+        Self { source, name, cap, if_version, shape, json, only_resumes: true }
+    }
 }
 
 /// How a version is cut, as far as it was said.
@@ -107,12 +117,6 @@ impl ShapeArgs {
     }
 }
 
-impl From<OsString> for Source {
-    fn from(typed: OsString) -> Self {
-        if typed == "-" { Self::Pipe } else { Self::File(typed.into()) }
-    }
-}
-
 /// A full version id; a sequence number names no version, as two writers may have used the same one.
 pub(crate) fn parse_version(text: &str) -> Result<VersionId, String> {
     text.parse().map_err(|_| {
@@ -130,58 +134,6 @@ pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result
     ended.and(closed)
 }
 
-/// What is known before any server is: the content, and what was typed of the file.
-struct Prepared {
-    source: Content,
-    wanted: Meant,
-}
-
-impl Prepared {
-    async fn from(args: &Args, home: &Home) -> Result<Self, CommandError> {
-        let path = match &args.source {
-            Source::Pipe => None,
-            Source::File(path) => Some(
-                path_identity(path).map_err(|error| CommandError::file("find", path, &error))?,
-            ),
-        };
-        let wanted = match (&args.cap, &args.name, &path) {
-            (Some(text), _, _) => Meant::Cap(write_cap(text)?),
-            (None, Some(name), path) => Meant::Named(Wanted::Name(name.clone(), path.clone())),
-            (None, None, Some(path)) => Meant::Named(Wanted::Path(path.clone())),
-            (None, None, None) => {
-                return Err(CommandError::usage("what comes through a pipe needs --name or --cap"));
-            }
-        };
-        let source = match &args.source {
-            Source::File(path) => {
-                Content::file(path).map_err(|error| CommandError::failed(chain(&error)))?
-            }
-            Source::Pipe => Content::Spool(spool(home).await?),
-        };
-        Ok(Self { source, wanted })
-    }
-}
-
-fn write_cap(text: &TargetText) -> Result<WriteCap, CommandError> {
-    match text.parse()? {
-        Target::Cap(cap) => cap.write_cap().cloned().ok_or_else(|| {
-            CommandError::usage("publishing takes a write cap, and this one only allows to read")
-        }),
-        Target::Name(_) => {
-            Err(CommandError::usage("--cap takes a write cap; names go with --name"))
-        }
-    }
-}
-
-/// What comes through standard input, kept until the outcome: shares that lose their server are encoded again from it.
-async fn spool(home: &Home) -> Result<Spool, CommandError> {
-    let folder = home.data();
-    create_folder(folder).map_err(|error| CommandError::file("create", folder, &error))?;
-    Spool::fill(tokio::io::stdin(), folder, u64::MAX)
-        .await
-        .map_err(|error| CommandError::failed(chain(&error)))
-}
-
 async fn publish(
     args: &Args,
     prepared: Prepared,
@@ -189,29 +141,45 @@ async fn publish(
     home: &Home,
 ) -> Result<(), CommandError> {
     let mut names = Names::open(home.data())?;
+    unfinished::sweep(&names, home)?;
     let file = File::find(args, prepared.wanted, session, &mut names)?;
-    let bytes = prepared.source.length();
-    let journal = NamesJournal::new(Names::open(home.data())?);
+    let mut submission = Submission::choose(prepared.input, &file, &names, session, home).await?;
+    submission.announce(args)?;
+    let bytes = submission.content.length();
+    let journal = NamesJournal::new(Names::open(home.data())?, submission.input.clone());
     let mut publishing = session.client.publish(
         file.cap.clone(),
-        prepared.source,
+        submission.content.clone(),
         PublishOptions {
             origin: file.origin.clone(),
             follows: args.if_version.map_or(Follows::Whatever, Follows::Version),
             shape: file.shape,
             first_shape: file.first_shape,
-            attempt: fresh_attempt_id(&mut os_rng(), UnixSeconds::since_epoch()),
+            attempt: submission.running.attempt(),
             tombstone: false,
             high_water: file.high_water,
-            spent: None,
-            left: None,
+            spent: submission.spent(),
+            left: submission.left(),
             journal: Arc::new(journal),
             rng: rand::make_rng(),
         },
     );
     let report = watch(&mut publishing, session).await?;
-    remember(&mut names, &file, &report.outcome)?;
-    let told = Told { report: &report, file: &file, bytes, grid: session.grid() };
+    remember(&mut names, &file, &mut submission.running, &report.outcome)?;
+    let settled = match report.outcome.published() {
+        Some(published) => {
+            settle_others(&mut names, &file, published.version, session, home).await?
+        }
+        None => Vec::new(),
+    };
+    let told = Told {
+        report: &report,
+        file: &file,
+        bytes,
+        resumed: submission.earlier.is_some(),
+        settled: &settled,
+        grid: session.grid(),
+    };
     let printed = if args.json { output::print(told.json()) } else { told.print() };
     // Certificates and missing shares are left behind while the person reads.
     if tokio::time::timeout(COURTESY, publishing.settled()).await.is_err() {
@@ -243,35 +211,6 @@ async fn watch(publishing: &mut Publishing, session: &Session) -> Result<Report,
             }
         }
     }
-}
-
-/// Raises the file's high-water mark, and clears journal entries that are settled by what is Published now.
-fn remember(names: &mut Names, file: &File, outcome: &Outcome) -> Result<(), CommandError> {
-    let storage_index = file.cap.verify_cap().storage_index();
-    let newest = match outcome {
-        Outcome::Published(published) => published.header.clone(),
-        Outcome::Stale { now } => now.clone(),
-        Outcome::UncoordinatedWrite { theirs } => theirs.clone(),
-        Outcome::Partial(_) | Outcome::Unknown(_) => return Ok(()),
-        Outcome::Contended
-        | Outcome::NotEnoughServers(_)
-        | Outcome::Undecided(_)
-        | Outcome::Cancelled
-        | Outcome::SourceChanged
-        | Outcome::Failed { .. } => None,
-    };
-    let Some(header) = newest else { return Ok(()) };
-    let sequence_number = header.header().sequence_number;
-    if matches!(outcome, Outcome::Published(_)) {
-        let seen = HighWater { sequence_number, version: header.version() };
-        names.raise_high_water(storage_index, seen)?;
-    }
-    for entry in names.journal_pending(storage_index)? {
-        if entry.signed.header().sequence_number <= sequence_number {
-            names.journal_clear(entry.signed.version())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -18,14 +18,17 @@ use crate::output::{self, Size, list, short};
 use crate::session::Session;
 use crate::table::Table;
 use crate::target::{Target, TargetText};
+use crate::unfinished::Unfinished;
 
-/// Shows what each server holds of a file: servers, shares, versions.
+/// Shows what each server holds of a file: servers, shares, versions. Without a file: publishes that are not finished.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tarn status report.pdf\n  tarn status report.pdf --json")]
+#[command(
+    after_help = "Examples:\n  tarn status report.pdf\n  tarn status report.pdf --json\n  tarn status"
+)]
 pub(crate) struct Args {
     /// A name, as `tarn ls` lists them, or any cap.
     #[arg(value_name = "NAME|CAP")]
-    file: TargetText,
+    file: Option<TargetText>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -34,7 +37,8 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result<(), CommandError> {
     let names = Names::open(home.data())?;
-    let file = File::find(args, &names)?;
+    let Some(file) = &args.file else { return print_unfinished(args, &names, home) };
+    let file = File::find(&file.parse()?, &names, home)?;
     let session = Session::open(grid, home).await?;
     let window = match &file.origin {
         Origin::Creator(window) => Some(window),
@@ -51,25 +55,46 @@ pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result
     told.and(closed)
 }
 
+/// Every publish whose outcome nobody was told.
+fn print_unfinished(args: &Args, names: &Names, home: &Home) -> Result<(), CommandError> {
+    let unfinished = Unfinished::list(names, home, None)?;
+    if args.json {
+        let unfinished: Vec<Value> = unfinished.iter().map(Unfinished::json).collect();
+        return output::print(json!({ "unfinished_publishes": unfinished }));
+    }
+    if unfinished.is_empty() {
+        return output::print("no publish is unfinished");
+    }
+    let known = names.list()?;
+    for unfinished in unfinished {
+        let file = unfinished.newest.signed.header().storage_index;
+        let name = known.iter().find(|record| record.storage_index() == file);
+        let name = name.map_or_else(|| file.to_string(), |record| record.name.to_string());
+        output::print(format_args!("{name}: {}", unfinished.sentence()))?;
+    }
+    output::say("`tarn resume` goes on with one that was cut off, `tarn abandon` drops it");
+    Ok(())
+}
+
 /// The file to look at.
 struct File {
     name: Option<FileName>,
     cap: VerifyCap,
     origin: Origin,
-    unfinished: usize,
+    unfinished: Vec<Unfinished>,
 }
 
 impl File {
-    fn find(args: &Args, names: &Names) -> Result<Self, CommandError> {
-        let (name, cap, origin) = match args.file.parse()? {
+    fn find(file: &Target, names: &Names, home: &Home) -> Result<Self, CommandError> {
+        let unfinished = Unfinished::of(file, names, home)?;
+        let (name, cap, origin) = match file {
             Target::Name(name) => {
-                let record = names.find(&name)?;
+                let record = names.find(name)?;
                 let origin = record.window.map_or(Origin::CapHolder, Origin::Creator);
                 (Some(record.name), record.cap.verify_cap(), origin)
             }
             Target::Cap(cap) => (None, cap.verify_cap(), Origin::CapHolder),
         };
-        let unfinished = names.journal_pending(cap.storage_index())?.len();
         Ok(Self { name, cap, origin, unfinished })
     }
 }
@@ -88,11 +113,11 @@ impl Status<'_> {
         for seen in self.evidence.newest_first() {
             output::print(self.version_line(seen))?;
         }
-        if file.unfinished > 0 {
-            output::print(format_args!(
-                "{} publishes of this file were cut off; the next publish settles them",
-                file.unfinished
-            ))?;
+        for unfinished in &file.unfinished {
+            output::print(unfinished.sentence())?;
+        }
+        if file.unfinished.iter().any(|unfinished| unfinished.runs.is_none()) {
+            output::say("`tarn resume` goes on with what was cut off, `tarn abandon` drops it");
         }
         output::print(self.table(grid))
     }
@@ -197,7 +222,8 @@ impl Status<'_> {
             "storage_index": file.cap.storage_index().to_string(),
             "base": base.map(|id| id.to_string()),
             "confirmed": certain,
-            "unfinished": file.unfinished,
+            "unfinished": file.unfinished.len(),
+            "unfinished_publishes": file.unfinished.iter().map(Unfinished::json).collect::<Vec<_>>(),
             "versions": versions,
             "servers": servers,
         })

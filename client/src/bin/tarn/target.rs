@@ -23,6 +23,11 @@ pub(crate) enum Target {
 }
 
 impl TargetText {
+    /// As somebody would have typed this cap.
+    pub(crate) fn of(cap: &Cap) -> Self {
+        Self(cap.to_text())
+    }
+
     /// What was meant.
     pub(crate) fn parse(&self) -> Result<Target, CommandError> {
         if looks_like_cap(self.0.trim()) {

@@ -74,6 +74,20 @@ fn a_version_that_cannot_be_brought_is_returned_unconfirmed() {
 }
 
 #[test]
+fn a_server_that_answers_a_bring_with_its_state_has_not_taken_it() {
+    let mut story = Story::on(5);
+    let (v1, v2) = in_doubt(&story);
+    let mut read = story.mapped(torn(&v1, &v2));
+    for (message, server) in brings(&read) {
+        read = story.step(match server {
+            2 => Event::Mapped { message, state: empty(2) },
+            _ => Event::Brought { message },
+        });
+    }
+    assert!(!announced(&mut story, &read).confirmed);
+}
+
+#[test]
 fn a_server_that_refuses_is_looked_at_again() {
     let mut story = Story::on(5);
     let (v1, v2) = in_doubt(&story);

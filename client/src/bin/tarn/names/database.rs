@@ -9,8 +9,8 @@ use super::FileName;
 use crate::error::CommandError;
 use crate::home;
 
-/// The format this command writes. A database of another is not touched.
-const FORMAT: i64 = 1;
+/// The format this command writes. Older ones are brought up to it; a database of a newer one is not touched.
+const FORMAT: i64 = 2;
 /// How long one command waits for another's transaction; these take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -41,9 +41,16 @@ const SCHEMA: &str = "
         verify_key    BLOB NOT NULL,
         signature     BLOB NOT NULL,
         placement     TEXT NOT NULL,
-        written_at    INTEGER NOT NULL
+        written_at    INTEGER NOT NULL,
+        input         BLOB
     ) STRICT;
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
+";
+
+/// From format 1, whose journal did not say where the content came from.
+const FROM_1: &str = "
+    ALTER TABLE journal ADD COLUMN input BLOB;
+    PRAGMA user_version = 2;
 ";
 
 /// Why names cannot be had.
@@ -146,7 +153,7 @@ impl From<NamesError> for CommandError {
                 Self::usage(sentence).hint("choose that grid with --grid, or another name with --name")
             }
             NamesError::Unsettled(name) => Self::failed(sentence)
-                .hint(format_args!("publish \"{name}\" again to settle it first")),
+                .hint(format_args!("`tarn publish` settles it, `tarn abandon {name}` drops it")),
         }
     }
 }
@@ -172,9 +179,10 @@ pub(super) fn open(file: &Path) -> Result<Connection, NamesError> {
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
     match format {
         FORMAT => {}
-        0 => {
+        0 | 1 => {
             let transaction = connection.transaction().map_err(&failed)?;
-            transaction.execute_batch(SCHEMA).map_err(&failed)?;
+            let changes = if format == 0 { SCHEMA } else { FROM_1 };
+            transaction.execute_batch(changes).map_err(&failed)?;
             transaction.commit().map_err(&failed)?;
         }
         found => {

@@ -1,8 +1,13 @@
 //! The journal: what a publish is about to commit, written durably before its first Commit and cleared at its
 //! outcome. A process that was killed in between finds here what it has to settle.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
 use rusqlite::{Connection, Row, named_params};
-use tarn_proto::{Signature, SignedHeader, StorageIndex, VerifyKey, VersionId};
+use tarn_proto::{Signature, SignedHeader, StorageIndex, StoreId, VerifyKey, VersionId};
 
 use super::record::{bytes, parsed, seconds, seconds_to_sql};
 use super::{Names, NamesError};
@@ -17,6 +22,16 @@ pub(crate) struct JournalEntry {
     pub(crate) placement: serde_json::Value,
     /// When it was written.
     pub(crate) written_at: UnixSeconds,
+    /// Where its content is: the published file, or what came through a pipe.
+    pub(crate) input: Option<PathBuf>,
+}
+
+impl JournalEntry {
+    /// The servers on which it was sealed: any of them may have committed it.
+    pub(crate) fn servers(&self) -> BTreeSet<StoreId> {
+        let servers = self.placement.as_object().into_iter().flat_map(|servers| servers.keys());
+        servers.filter_map(|store| store.parse().ok()).collect()
+    }
 }
 
 impl Names {
@@ -26,8 +41,9 @@ impl Names {
         self.connection
             .execute(
                 "INSERT OR REPLACE INTO journal
-                    (version, attempt, storage_index, header, verify_key, signature, placement, written_at)
-                 VALUES (:version, :attempt, :storage_index, :header, :verify_key, :signature, :placement, :written_at)",
+                    (version, attempt, storage_index, header, verify_key, signature, placement, written_at, input)
+                 VALUES (:version, :attempt, :storage_index, :header, :verify_key, :signature, :placement, :written_at,
+                         :input)",
                 named_params! {
                     ":version": entry.signed.version().as_bytes(),
                     ":attempt": header.attempt.as_bytes(),
@@ -37,6 +53,7 @@ impl Names {
                     ":signature": entry.signed.signature().as_bytes(),
                     ":placement": entry.placement.to_string(),
                     ":written_at": seconds_to_sql(entry.written_at),
+                    ":input": entry.input.as_ref().map(|path| path.as_os_str().as_bytes()),
                 },
             )
             .map_err(NamesError::during("journal the publish", &self.file))?;
@@ -51,18 +68,22 @@ impl Names {
         Ok(())
     }
 
-    /// The entries of a file that are not settled, oldest first. Other commands that still run have theirs here too.
+    /// The entries that are not settled, of one file or of all, oldest first. Other commands that still run have theirs
+    /// here too.
     pub(crate) fn journal_pending(
         &self,
-        file: StorageIndex,
+        file: Option<StorageIndex>,
     ) -> Result<Vec<JournalEntry>, NamesError> {
         let failed = NamesError::during("read the journal", &self.file);
         let mut statement = self
             .connection
-            .prepare("SELECT * FROM journal WHERE storage_index = ?1 ORDER BY written_at, version")
+            .prepare(
+                "SELECT * FROM journal WHERE ?1 IS NULL OR storage_index = ?1
+                 ORDER BY written_at, version",
+            )
             .map_err(&failed)?;
-        let rows =
-            statement.query_map([file.as_bytes()], |row| read(file, row)).map_err(&failed)?;
+        let file = file.map(|file| *file.as_bytes());
+        let rows = statement.query_map([file], read).map_err(&failed)?;
         rows.collect::<Result<_, _>>().map_err(&failed)
     }
 }
@@ -75,7 +96,8 @@ pub(super) fn is_pending(connection: &Connection, file: StorageIndex) -> rusqlit
     )
 }
 
-fn read(file: StorageIndex, row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
+fn read(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
+    let file: StorageIndex = bytes(row, "storage_index")?;
     let header: Vec<u8> = row.get("header")?;
     let verify_key: Vec<u8> = row.get("verify_key")?;
     let verify_key = parsed("verify_key", VerifyKey::parse(&verify_key))?;
@@ -86,5 +108,8 @@ fn read(file: StorageIndex, row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
         signed: parsed("header", signed)?,
         placement: parsed("placement", placement.parse())?,
         written_at: seconds(row, "written_at")?,
+        input: row
+            .get::<_, Option<Vec<u8>>>("input")?
+            .map(|path| PathBuf::from(OsStr::from_bytes(&path))),
     })
 }

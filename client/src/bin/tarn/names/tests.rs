@@ -210,6 +210,7 @@ fn entry(seed: u8) -> JournalEntry {
         signed: SignedHeader::sign(&cap(seed).signing_key(), header),
         placement: serde_json::json!({ "0": "0101" }),
         written_at: NOW,
+        input: Some(PathBuf::from("/a/x")),
     }
 }
 
@@ -227,10 +228,10 @@ fn a_journalled_publish_survives_its_process_and_keeps_the_name() {
 
     let mut names = Names::open(folder.path()).unwrap();
     let file = ours.signed.header().storage_index;
-    assert_eq!(names.journal_pending(file).unwrap(), vec![ours.clone()]);
+    assert_eq!(names.journal_pending(Some(file)).unwrap(), vec![ours.clone()]);
     assert!(matches!(names.forget(&name("x")), Err(NamesError::Unsettled(_))));
     names.journal_clear(ours.signed.version()).unwrap();
-    assert_eq!(names.journal_pending(file).unwrap(), vec![]);
+    assert_eq!(names.journal_pending(Some(file)).unwrap(), vec![]);
     names.forget(&name("x")).unwrap();
 }
 
@@ -312,10 +313,26 @@ fn a_row_that_cannot_have_been_written_is_called_damaged() {
 #[test]
 fn a_database_of_a_newer_tarn_is_left_alone() {
     let (folder, names) = names();
-    names.connection.pragma_update(None, "user_version", 2).unwrap();
+    names.connection.pragma_update(None, "user_version", 3).unwrap();
     drop(names);
     let error = Names::open(folder.path()).unwrap_err();
-    assert!(matches!(error, NamesError::OtherFormat { found: 2, .. }));
+    assert!(matches!(error, NamesError::OtherFormat { found: 3, .. }));
+}
+
+#[test]
+fn a_database_of_the_first_format_keeps_its_journal() {
+    let (folder, mut names) = names();
+    names.journal_write(&entry(1)).unwrap();
+    names
+        .connection
+        .execute_batch("ALTER TABLE journal DROP COLUMN input; PRAGMA user_version = 1")
+        .unwrap();
+    drop(names);
+    let mut names = Names::open(folder.path()).unwrap();
+    let kept = JournalEntry { input: None, ..entry(1) };
+    assert_eq!(names.journal_pending(None).unwrap(), vec![kept.clone()]);
+    names.journal_write(&entry(2)).unwrap();
+    assert_eq!(names.journal_pending(None).unwrap(), vec![kept, entry(2)]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use tarn_client::base::Origin;
 use tarn_client::caps::WriteCap;
-use tarn_proto::Shape;
+use tarn_proto::{Shape, StorageIndex};
 
 use super::Args;
 use crate::clock::UnixSeconds;
@@ -32,6 +32,10 @@ pub(super) struct File {
 }
 
 impl File {
+    pub(super) fn storage_index(&self) -> StorageIndex {
+        self.cap.verify_cap().storage_index()
+    }
+
     pub(super) fn find(
         args: &Args,
         meant: Meant,

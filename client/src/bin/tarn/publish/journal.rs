@@ -1,5 +1,6 @@
 //! The publish's journal in the database of names.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
@@ -12,11 +13,15 @@ use crate::error::chain;
 use crate::names::{JournalEntry, Names};
 
 /// Writes to a connection of its own: the driver journals on a thread of its own.
-pub(super) struct NamesJournal(Mutex<Names>);
+pub(super) struct NamesJournal {
+    names: Mutex<Names>,
+    input: PathBuf,
+}
 
 impl NamesJournal {
-    pub(super) const fn new(names: Names) -> Self {
-        Self(Mutex::new(names))
+    /// `input` is where the content can be had again.
+    pub(super) const fn new(names: Names, input: PathBuf) -> Self {
+        Self { names: Mutex::new(names), input }
     }
 }
 
@@ -26,8 +31,9 @@ impl Journal for NamesJournal {
             signed: header.clone(),
             placement: as_json(placement),
             written_at: UnixSeconds::now(),
+            input: Some(self.input.clone()),
         };
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.journal_write(&entry).map_err(|error| JournalError { cause: chain(&error) })
     }
 }

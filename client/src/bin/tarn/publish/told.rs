@@ -10,6 +10,7 @@ use tarn_client::quorum::Placement;
 use tarn_proto::{ShareNumber, SignedHeader, StoreId};
 
 use super::file::File;
+use super::settle::Settled;
 use crate::error::{CommandError, Exit};
 use crate::output::{self, Size, Span, list, short};
 use crate::table::{Column, Table};
@@ -19,6 +20,10 @@ pub(super) struct Told<'a> {
     pub(super) report: &'a Report,
     pub(super) file: &'a File,
     pub(super) bytes: u64,
+    /// Whether a publish that was cut off was taken up.
+    pub(super) resumed: bool,
+    /// Others that were cut off, and of which it is known now what became of them.
+    pub(super) settled: &'a [Settled],
     pub(super) grid: &'a Grid,
 }
 
@@ -27,6 +32,9 @@ impl Told<'_> {
     pub(super) fn print(&self) -> Result<(), CommandError> {
         if let Some(published) = self.report.outcome.published() {
             self.print_published(published)?;
+        }
+        for settled in self.settled {
+            output::say(settled.sentence());
         }
         self.say_troubles();
         Ok(())
@@ -95,6 +103,8 @@ impl Told<'_> {
             "seconds": std::time::Duration::from(self.report.elapsed).as_secs_f64(),
             "shares": shares_json(outcome),
             "servers": self.servers_json(),
+            "resumed": self.resumed,
+            "settled": self.settled.iter().map(Settled::json).collect::<Vec<_>>(),
             "error": self.sentence(),
         })
     }
@@ -312,7 +322,9 @@ fn hint(outcome: &Outcome) -> Option<&'static str> {
         Outcome::NotEnoughServers(_) | Outcome::Undecided(_) => {
             Some("start the servers named above, then publish again")
         }
-        Outcome::Partial(_) | Outcome::Unknown(_) => Some("publish again to settle it"),
+        Outcome::Partial(_) | Outcome::Unknown(_) => {
+            Some("publish it again, or `tarn resume` it, when its servers answer")
+        }
         Outcome::SourceChanged => Some("publish again when nobody writes to it"),
         Outcome::Published(_) | Outcome::Cancelled | Outcome::Failed { .. } => None,
     }
