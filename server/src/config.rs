@@ -6,6 +6,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::scrub::Scrubbing;
+
 /// How a server behaves.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -18,6 +20,8 @@ pub struct ServerConfig {
     pub token: Option<Token>,
     /// Whether every write is refused.
     pub read_only: bool,
+    /// How it looks for damage by itself, if it does.
+    pub scrubbing: Option<Scrubbing>,
     /// Bytes of the disk that writes must leave free.
     pub reserved_bytes: u64,
     /// Work that costs less than hashing so many bytes is done by the threads that serve connections, as handing it
@@ -60,6 +64,7 @@ impl Default for ServerConfig {
             idle: Duration::from_secs(60),
             token: None,
             read_only: false,
+            scrubbing: None,
             reserved_bytes: 64 << 20,
             hash_in_place_max: 256 << 10,
             limits: Limits::default(),

@@ -13,6 +13,7 @@
 //! - [`store`]: the trait every engine implements; [`store::local`] on SQLite and files, [`store::memory`] for tests
 //! - `conversation`, `service`: the test-and-write stream and the other calls
 //! - `slots`: one lock for each slot in use; `admission`: who may have how much at once
+//! - [`scrub`]: everything that is kept held against its tables
 //! - [`serve()`]: a listener in, a running server out, told how to behave by a [`ServerConfig`]
 
 mod admission;
@@ -22,6 +23,7 @@ mod conversation;
 mod hashing;
 pub mod manifest;
 mod parse;
+pub mod scrub;
 mod serve;
 mod server;
 mod service;

@@ -19,6 +19,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Ledger;
 use crate::config::ServerConfig;
+use crate::scrub::keep_scrubbing;
 use crate::server::Server;
 use crate::service::StorageService;
 use crate::store::Store;
@@ -102,6 +103,9 @@ where
         .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
         .build_v1()?;
 
+    if let Some(scrubbing) = server.config.scrubbing {
+        server.tasks.spawn(keep_scrubbing(Arc::clone(&server), scrubbing));
+    }
     let stopping = server.stopping.clone();
     let serving = tonic::transport::Server::builder()
         .max_frame_size(FRAME_BYTES_MAX)

@@ -2,7 +2,7 @@
 //! back. Holds no rules.
 
 mod proofs;
-mod read;
+pub(crate) mod read;
 mod stream;
 mod watch;
 

@@ -29,6 +29,13 @@ pub trait Store: Send + Sync + 'static {
         slot: StorageIndex,
     ) -> impl Future<Output = Result<Option<(Manifest, Revision)>, StoreError>> + Send;
 
+    /// Slots that were ever written, ascending: at most so many, those above `after`.
+    fn slots(
+        &self,
+        after: Option<StorageIndex>,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<StorageIndex>, StoreError>> + Send;
+
     /// Replaces a slot's manifest if its revision is still `expected` (`None`: never written). When this returns
     /// `Ok`, the change is durable. When it returns [`StoreError::Changed`], nothing changed; after any other error
     /// the change may be durable all the same, and [`Store::load`] tells, or fails until that is settled. Dropping

@@ -31,6 +31,34 @@ fn flipped_chunks_are_never_served_as_good() {
 }
 
 #[test]
+fn a_scrub_finds_what_nobody_reads_and_a_publish_replaces_it() {
+    let cluster = Cluster::start(10);
+    let (home, content) = (cluster.home(), Content::new(1, LARGE));
+    home.publish("file", &content);
+    let folder = cluster.path(&cluster.servers[3].name);
+    let folder = folder.to_string_lossy();
+    let said = home.run(&["server", "scrub", &folder]).fails(1);
+    assert!(said.contains("already runs"), "a server at work is left alone: {said}");
+    cluster.stop();
+    let whole = home.run(&["server", "scrub", &folder]).ok();
+    assert!(whole.text().contains("1 shares in 1 slots"), "{whole:?}");
+    cluster.revive();
+    flip_chunks(&cluster, &[3]);
+    cluster.stop();
+    let found = home.run(&["server", "scrub", &folder, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!((found.exit, json["damaged"].as_array().unwrap().len()), (Some(1), 1), "{found:?}");
+    cluster.revive();
+    let status = home.run(&["status", "file"]).ok();
+    assert!(status.text().contains("damaged"), "{status:?}");
+    home.publish("file", &Content::new(2, LARGE));
+    cluster.stop();
+    home.run(&["server", "scrub", &folder]).ok();
+    cluster.revive();
+    cluster.never_panicked();
+}
+
+#[test]
 fn fewer_than_k_good_shares_are_too_few_and_nothing_is_made_up() {
     let cluster = Cluster::start(10);
     let (home, content) = (cluster.home(), Content::new(1, LARGE));

@@ -1,5 +1,5 @@
-//! Reading blocks and rows. Nothing is served that was not checked against the version's table just before; what is
-//! found to be damaged is marked so. A version that was dropped meanwhile is gone, never damaged.
+//! Reading blocks and rows, for clients and for scrubbing. Nothing is given out that was not checked against the version's
+//! table just before; what is found to be damaged is marked so. A version that was dropped meanwhile is gone, never damaged.
 
 mod blocks;
 mod rows;
@@ -25,7 +25,7 @@ pub(super) use blocks::Blocks;
 pub(super) use rows::Rows;
 
 /// About so many bytes travel in one message.
-const MESSAGE_BYTES: usize = 512 << 10;
+pub(crate) const MESSAGE_BYTES: usize = 512 << 10;
 
 /// A run of segments of one version.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ impl Range {
 }
 
 /// Why a read ends before all was sent.
-pub(in crate::service) enum Halt {
+pub(crate) enum Halt {
     Refused(ReadRefusal),
     Failed(Status),
     /// What was being read is kept elsewhere now: look again and go on.
@@ -143,11 +143,11 @@ async fn answer<S: Store, R: Reading>(
 }
 
 /// Reads one version of one slot.
-pub(super) struct Reader<S: Store> {
-    handle: SlotHandle<S>,
-    store: Arc<S>,
-    hashing: Hashing,
-    version: VersionId,
+pub(crate) struct Reader<S: Store> {
+    pub(crate) handle: SlotHandle<S>,
+    pub(crate) store: Arc<S>,
+    pub(crate) hashing: Hashing,
+    pub(crate) version: VersionId,
 }
 
 impl<S: Store> Reader<S> {
@@ -159,7 +159,7 @@ impl<S: Store> Reader<S> {
     }
 
     /// The version's whole table, checked against its header.
-    async fn table(&self, generation: &StoredGeneration) -> Result<Table, Halt> {
+    pub(crate) async fn table(&self, generation: &StoredGeneration) -> Result<Table, Halt> {
         let header = generation.header.clone();
         let length = header.header().geometry.table_length();
         let bytes = self.read(Damage::Table, &generation.table, 0, length).await?;

@@ -30,6 +30,7 @@ mod admission;
 mod lifecycle;
 mod malformed;
 mod read;
+mod scrub;
 mod write;
 
 /// A running server and a client of it.

@@ -241,6 +241,15 @@ impl Store for LocalStore {
         .await
     }
 
+    async fn slots(
+        &self,
+        after: Option<StorageIndex>,
+        most: usize,
+    ) -> Result<Vec<StorageIndex>, StoreError> {
+        let readers = Arc::clone(&self.readers);
+        blocking(move || readers.slots(after, most)).await
+    }
+
     async fn replace(
         &self,
         slot: StorageIndex,

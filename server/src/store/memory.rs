@@ -119,6 +119,14 @@ impl Store for MemoryStore {
         self.disk().load(slot)
     }
 
+    async fn slots(
+        &self,
+        after: Option<StorageIndex>,
+        most: usize,
+    ) -> Result<Vec<StorageIndex>, StoreError> {
+        Ok(self.disk().slots(after, most))
+    }
+
     async fn replace(
         &self,
         slot: StorageIndex,

@@ -121,6 +121,15 @@ impl Store for Disk {
         self.memory.load(slot).await
     }
 
+    async fn slots(
+        &self,
+        after: Option<StorageIndex>,
+        most: usize,
+    ) -> Result<Vec<StorageIndex>, StoreError> {
+        self.alive("slots")?;
+        self.memory.slots(after, most).await
+    }
+
     async fn replace(
         &self,
         slot: StorageIndex,

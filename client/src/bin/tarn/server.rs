@@ -1,18 +1,22 @@
 //! `tarn server`: one storage server. Parses, binds, runs; what a server does is the server crate's.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tarn_server::ServerConfig;
 use tarn_server::config::Token;
+use tarn_server::scrub::{DamagedShare, Pace, Scrubbed, Scrubbing};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, chain};
 use crate::lock::{FileLock, Locked};
-use crate::output;
+use crate::output::{self, Size};
 use crate::servers::{self, Server};
 
 /// How long we wait for a folder's lock: somebody who only looks whether it is held has it for a moment.
@@ -41,6 +45,19 @@ enum Action {
     },
     /// Runs a server until it is interrupted or told to stop (SIGINT, SIGTERM).
     Run(RunArgs),
+    /// Holds everything that a server keeps against its tables. The server must not run; while it does, it scrubs by
+    /// itself.
+    Scrub {
+        /// Its data folder.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+        /// How many bytes a second to read at most, with or without a unit [default: as fast as the disk].
+        #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+        pace: Option<u64>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +77,9 @@ struct RunArgs {
     /// How much of the disk to leave free, in bytes or with a unit [default: 64MiB].
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     reserve: Option<u64>,
+    /// How many bytes a second to read at most in search of damage; 0 searches for none [default: 8MiB].
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    scrub: Option<u64>,
     /// Leave the caller's session first; `tarn cluster` asks for it.
     #[arg(long, hide = true)]
     own_session: bool,
@@ -70,6 +90,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), CommandError> {
     match &args.action {
         Action::Init { folder } => init(folder).await,
         Action::Run(args) => serve(args).await,
+        Action::Scrub { folder, pace, json } => scrub(folder, *pace, *json).await,
     }
 }
 
@@ -81,6 +102,46 @@ async fn init(folder: &Path) -> Result<(), CommandError> {
         folder.display()
     ));
     output::print(store)
+}
+
+async fn scrub(folder: &Path, pace: Option<u64>, json: bool) -> Result<(), CommandError> {
+    let _lock = lock(folder).await?;
+    let store = servers::open(folder).await?;
+    let pace = Pace { bytes_per_second: pace.and_then(NonZeroU64::new) };
+    let scrubbed = tarn_server::scrub::scrub(Arc::new(store), pace)
+        .await
+        .map_err(|error| CommandError::failed(chain(&error)))?;
+    let Scrubbed { slots, shares, bytes, damaged, unreadable } = &scrubbed;
+    if json {
+        let damaged = damaged.iter().map(|damaged| {
+            json!({
+                "storage_index": damaged.slot.to_string(),
+                "version": damaged.version.to_string(),
+                "share": damaged.share.get(),
+            })
+        });
+        output::print(json!({
+            "slots": slots,
+            "shares": shares,
+            "bytes": bytes,
+            "damaged": damaged.collect::<Vec<_>>(),
+            "unreadable": unreadable.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        output::print(format_args!("{shares} shares in {slots} slots, {}", Size(*bytes)))?;
+        for DamagedShare { slot, version, share } in damaged {
+            output::print(format_args!("damaged     {slot}, version {version}, share {share}"))?;
+        }
+        for slot in unreadable {
+            output::print(format_args!("unreadable  {slot}"))?;
+        }
+    }
+    if damaged.is_empty() && unreadable.is_empty() {
+        return Ok(());
+    }
+    let (damaged, unreadable) = (damaged.len(), unreadable.len());
+    Err(CommandError::failed(format_args!("{damaged} shares are damaged, {unreadable} slots cannot be read"))
+        .hint("none of it is served any more; the next publish of each file puts good shares in their place"))
 }
 
 /// Held by a running server as long as it lives, with its process id in it.
@@ -110,6 +171,16 @@ async fn serve(args: &RunArgs) -> Result<(), CommandError> {
 }
 
 impl RunArgs {
+    fn scrubbing(&self) -> Option<Scrubbing> {
+        match self.scrub {
+            None => Some(Scrubbing::default()),
+            Some(rate) => NonZeroU64::new(rate).map(|rate| Scrubbing {
+                pace: Pace { bytes_per_second: Some(rate) },
+                ..Scrubbing::default()
+            }),
+        }
+    }
+
     fn config(&self) -> Result<ServerConfig, CommandError> {
         let default = ServerConfig::default();
         let token = self.token_file.as_deref().map(read_token).transpose()?;
@@ -117,6 +188,7 @@ impl RunArgs {
             token: token.map(|token| Token::new(&token)),
             read_only: self.read_only,
             reserved_bytes: self.reserve.unwrap_or(default.reserved_bytes),
+            scrubbing: self.scrubbing(),
             ..default
         })
     }

@@ -8,7 +8,7 @@ use wire::read_blocks_answer::Answer;
 
 use super::{AnswerStream, Halt, MESSAGE_BYTES, Range, Reader, Reading};
 use crate::hashing::Load;
-use crate::manifest::StoredGeneration;
+use crate::manifest::{StoredGeneration, StoredShare};
 use crate::parse::malformed;
 use crate::slot::Damage;
 use crate::store::Store;
@@ -69,24 +69,35 @@ impl Reading for Blocks {
         let step = u32::try_from(blocks_at_once).unwrap_or(u32::MAX);
         for first in segments.clone().step_by(blocks_at_once) {
             let end = first.saturating_add(step).min(segments.end);
-            let offset = u64::from(first) * u64::from(geometry.block_size());
-            let length = (first..end).map(|segment| geometry.block_length(segment));
-            let length = length.sum();
-            let part = Damage::Share(self.share);
-            let data = reader.read(part, &stored.content, offset, length).await?;
-            let (table, share, bytes) = (table.clone(), self.share, data.clone());
-            let load = Load { bytes: length, hashes: (end - first) as usize };
-            let checked = reader
-                .hashing
-                .run(load, move || are_blocks_of(&table, &geometry, share, first..end, &bytes));
-            if !checked.await? {
-                return Err(reader.damaged(part, &stored.content).await);
-            }
+            let data = reader.blocks(&table, &geometry, self.share, stored, first..end).await?;
             stream.send(Ok(self.answer(first, data))).await?;
             self.range.count -= end - first;
             self.range.first = end;
         }
         Ok(())
+    }
+}
+
+impl<S: Store> Reader<S> {
+    /// The blocks of a share in these segments, checked against the table.
+    pub(crate) async fn blocks(
+        &self,
+        table: &Table,
+        geometry: &Geometry,
+        share: ShareNumber,
+        stored: &StoredShare,
+        segments: std::ops::Range<u32>,
+    ) -> Result<Bytes, Halt> {
+        let offset = u64::from(segments.start) * u64::from(geometry.block_size());
+        let length = segments.clone().map(|segment| geometry.block_length(segment)).sum();
+        let part = Damage::Share(share);
+        let data = self.read(part, &stored.content, offset, length).await?;
+        let (table, geometry, bytes) = (table.clone(), *geometry, data.clone());
+        let load = Load { bytes: length, hashes: segments.len() };
+        let checked = self
+            .hashing
+            .run(load, move || are_blocks_of(&table, &geometry, share, segments, &bytes));
+        if checked.await? { Ok(data) } else { Err(self.damaged(part, &stored.content).await) }
     }
 }
 

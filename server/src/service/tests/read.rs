@@ -157,13 +157,13 @@ async fn a_version_that_was_dropped_is_gone() {
     harness.stop().await;
 }
 
-async fn health(harness: &Harness) -> Vec<ShareHealth> {
+pub(super) async fn health(harness: &Harness) -> Vec<ShareHealth> {
     let state = harness.state().await;
     let shares = &state.current().unwrap().shares;
     shares.values().copied().collect()
 }
 
-fn flip(bytes: &mut BytesMut) {
+pub(super) fn flip(bytes: &mut BytesMut) {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
 }

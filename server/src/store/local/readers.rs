@@ -26,26 +26,41 @@ impl Readers {
         Self { database, idle: Mutex::default() }
     }
 
-    /// Reads a slot's rows as of one moment. Blocks. A connection that failed is closed.
+    /// Reads a slot's rows as of one moment. Blocks.
     pub(super) fn load(&self, slot: StorageIndex) -> Result<Option<Stored>, StoreError> {
+        self.with_connection(|connection| {
+            let transaction = connection.transaction()?;
+            tables::load(&transaction, slot)
+        })
+        .inspect_err(|error| tracing::warn!(%slot, %error, "a slot could not be read"))
+    }
+
+    /// The next slots above this one. Blocks.
+    pub(super) fn slots(
+        &self,
+        after: Option<StorageIndex>,
+        most: usize,
+    ) -> Result<Vec<StorageIndex>, StoreError> {
+        self.with_connection(|connection| tables::slots(connection, after, most))
+    }
+
+    /// A connection that failed is closed.
+    fn with_connection<T>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
             None => schema::open_reader(&self.database)?,
         };
-        let read = |connection: &mut Connection| {
-            let transaction = connection.transaction()?;
-            tables::load(&transaction, slot)
-        };
-        let stored = read(&mut connection).map_err(|error| {
-            tracing::warn!(%slot, %error, "a slot could not be read");
-            database("reading a slot", error)
-        })?;
+        let found =
+            read(&mut connection).map_err(|error| database("reading the database", error))?;
         let mut idle = self.idle();
         if idle.len() < IDLE_MAX {
             idle.push(connection);
         }
-        Ok(stored)
+        Ok(found)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

@@ -116,6 +116,22 @@ pub(super) fn named_chunks(connection: &Connection) -> rusqlite::Result<BTreeSet
     rows.map(|id| Ok(ChunkId(u128::from_be_bytes(id?)))).collect()
 }
 
+/// The next slots above this one, ascending.
+pub(super) fn slots(
+    connection: &Connection,
+    after: Option<StorageIndex>,
+    most: usize,
+) -> rusqlite::Result<Vec<StorageIndex>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT storage_index FROM slots WHERE storage_index > ?1 ORDER BY storage_index LIMIT ?2",
+    )?;
+    let after: &[u8] = after.as_ref().map_or(&[], |slot| slot.as_bytes());
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows =
+        statement.query_map((after, most), |row| row.get::<_, [u8; StorageIndex::WIDTH]>(0))?;
+    rows.map(|slot| slot.map(StorageIndex::new)).collect()
+}
+
 fn insert_slot(connection: &Connection, slot: StorageIndex) -> rusqlite::Result<Stored> {
     connection
         .prepare_cached("INSERT INTO slots (storage_index, revision) VALUES (?1, 0)")?

@@ -242,6 +242,11 @@ impl Disk {
         }
     }
 
+    pub(super) fn slots(&self, after: Option<StorageIndex>, most: usize) -> Vec<StorageIndex> {
+        let above = |slot: &&StorageIndex| Some(**slot) > after;
+        self.slots.keys().filter(above).take(most).copied().collect()
+    }
+
     pub(super) fn tamper(&mut self, slot: StorageIndex, change: impl FnOnce(&mut Manifest)) {
         self.sync();
         if let Some((manifest, _)) = self.slots.get_mut(&slot) {
