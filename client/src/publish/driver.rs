@@ -13,6 +13,7 @@ use tarn_proto::{Certificate, ConversationId, SignedHeader, StoreId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::Publish;
 use super::action::{Action, MessageId, PrepareLane};
@@ -52,6 +53,23 @@ struct Context {
 
 impl Context {
     fn tell(&self, event: Event) {
+        match &event {
+            Event::Failed { failure, .. } => tracing::debug!(%failure, "failed"),
+            Event::Refused { refusal, .. } => tracing::debug!(%refusal, "refused"),
+            Event::JournalFailed { cause } => tracing::warn!(cause, "the journal failed"),
+            Event::SourceFailed(failure) => tracing::debug!(?failure, "the source failed"),
+            Event::Sealed { .. } => tracing::trace!("sealed"),
+            Event::Written { .. } => tracing::trace!("written"),
+            Event::Started
+            | Event::Mapped { .. }
+            | Event::Encoded { .. }
+            | Event::Progressed { .. }
+            | Event::Stalled { .. }
+            | Event::Extended { .. }
+            | Event::Journaled
+            | Event::TimedOut { .. }
+            | Event::CancelRequested => {}
+        }
         // Nobody listens once the driver has ended; what is said then has no hearer to miss it.
         let _ = self.events.send(event);
     }
@@ -151,17 +169,19 @@ impl Driver {
         let context = Arc::clone(&self.context);
         match action {
             Action::Query { message, server, conversation } => {
-                self.tasks.spawn(async move { context.query(message, server, conversation).await });
+                let call = async move { context.query(message, server, conversation).await };
+                self.tasks.spawn(call.instrument(call_span(server, "query")));
             }
             Action::Prepare { draft, finalize, ancestors, lanes } => {
                 let geometry = draft.geometry;
                 self.total = self.machine_total(&lanes, geometry);
                 let mut encoding = Encoding::new(Arc::clone(&context), draft, finalize, ancestors);
                 for lane in lanes {
+                    let server = lane.server;
                     let (conversation, task) = encoding.lane(lane);
-                    self.spawn_lane(conversation, task);
+                    self.spawn_lane(server, conversation, task);
                 }
-                self.tasks.spawn(encoding.run());
+                self.tasks.spawn(encoding.run().in_current_span());
             }
             Action::Retest { message, conversation, tests, .. } => {
                 self.order(conversation, Order { message, command: Command::Retest(tests) });
@@ -179,7 +199,9 @@ impl Driver {
                 }
             }
             Action::Journal { header, placement } => {
-                self.tasks.spawn(async move { context.journal(header, placement).await });
+                Span::current().record("version", tracing::field::display(header.version()));
+                let journal = async move { context.journal(header, placement).await };
+                self.tasks.spawn(journal.in_current_span());
             }
             Action::Bring {
                 message,
@@ -193,14 +215,16 @@ impl Driver {
             } => {
                 let brought =
                     Brought { header, certificate, ancestors, conversation, shares, sources };
-                self.tasks.spawn(async move { context.bring(message, server, brought).await });
+                let call = async move { context.bring(message, server, brought).await };
+                self.tasks.spawn(call.instrument(call_span(server, "bring")));
             }
             Action::Finalize { message, server, sequence_number, version } => {
-                self.tasks.spawn(async move {
+                let call = async move {
                     let key = context.write_cap.signing_key();
                     let certificate = Certificate::sign(&key, sequence_number, version);
                     context.finalize(message, server, certificate).await;
-                });
+                };
+                self.tasks.spawn(call.instrument(call_span(server, "finalize")));
             }
             Action::WaitUntil { timer, when, .. } => {
                 let moment = self.began + Duration::from(when);
@@ -210,6 +234,7 @@ impl Driver {
                 });
             }
             Action::Finish(report) => {
+                tracing::debug!(outcome = ?report.outcome, elapsed = %report.elapsed, "ended");
                 if let Some(told) = self.told.take() {
                     // The caller may have gone in this very moment.
                     let _ = told.send(report);
@@ -218,9 +243,9 @@ impl Driver {
         }
     }
 
-    fn spawn_lane(&mut self, conversation: ConversationId, task: LaneTask) {
+    fn spawn_lane(&mut self, server: StoreId, conversation: ConversationId, task: LaneTask) {
         let (orders, inbox) = mpsc::unbounded_channel();
-        let task = self.tasks.spawn(task.run(inbox));
+        let task = self.tasks.spawn(task.run(inbox).instrument(call_span(server, "write")));
         self.lanes.insert(conversation, LaneHandle { orders, task });
     }
 
@@ -318,6 +343,11 @@ impl Context {
             Err(failure) => Event::Failed { message, failure },
         });
     }
+}
+
+/// What is said while a server is talked to is said in this span.
+fn call_span(server: StoreId, request: &'static str) -> Span {
+    tracing::debug_span!("call", %server, request)
 }
 
 /// A task that panicked will never tell its event: the whole publish must not wait for it. One that was aborted was

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tarn_proto::{SignedHeader, StoreId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::driver::Driver;
 use super::event::Event;
@@ -97,8 +98,13 @@ impl Publishing {
     pub fn begin(job: Job) -> Self {
         let (events, queue) = mpsc::unbounded_channel();
         let (told, report) = oneshot::channel();
+        let span = tracing::info_span!(
+            "publish",
+            file = %job.request.storage_index,
+            version = tracing::field::Empty,
+        );
         let (driver, status) = Driver::new(job, events.clone(), queue, told);
-        Self { report, events, status, driver: tokio::spawn(driver.run()) }
+        Self { report, events, status, driver: tokio::spawn(driver.run().instrument(span)) }
     }
 
     /// Waits for the outcome. May be called again only after it was dropped unfinished.

@@ -41,6 +41,9 @@ pub(crate) struct Global {
     /// The servers to use [default: grid.toml in your config folder, else ten servers inside the process].
     #[arg(long, global = true, value_name = "FILE", env = "TARN_GRID", hide_env_values = true)]
     pub(crate) grid: Option<PathBuf>,
+    /// Say it as JSON, one object a line.
+    #[arg(long, global = true)]
+    pub(crate) log_json: bool,
     /// Say more on standard error; twice for debugging.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -61,9 +64,9 @@ enum Command {
 }
 
 impl Cli {
-    /// How much is to be said on standard error.
-    pub(crate) const fn verbose(&self) -> u8 {
-        self.global.verbose
+    /// Options of every command.
+    pub(crate) const fn global(&self) -> &Global {
+        &self.global
     }
 
     /// Does what was typed.

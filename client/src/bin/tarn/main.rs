@@ -30,13 +30,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Global};
 use crate::error::CommandError;
 use crate::home::Home;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_tracing(cli.verbose());
+    start_tracing(cli.global());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -55,8 +55,8 @@ fn run(cli: Cli) -> Result<(), CommandError> {
 }
 
 /// Events go to standard error: warnings, and more for each `-v`; `RUST_LOG` chooses freely.
-fn start_tracing(verbose: u8) {
-    let level = match verbose {
+fn start_tracing(global: &Global) {
+    let level = match global.verbose {
         0 => "warn",
         1 => "info,h2=warn,hyper=warn,tower=warn",
         2 => "debug,h2=warn,hyper=warn,tower=warn",
@@ -64,5 +64,6 @@ fn start_tracing(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if global.log_json { log.json().init() } else { log.init() }
 }
