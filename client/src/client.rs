@@ -1,7 +1,7 @@
 //! A client of one grid: connections to its servers, and the operations on files they keep. Chooses nothing: what a
 //! publish or a reader does is decided by its machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -52,6 +52,8 @@ pub struct PublishOptions {
     /// The highest sequence number under which an earlier try of this submission may have sent commits, as its journal
     /// says.
     pub spent: Option<SequenceNumber>,
+    /// Servers that kept an earlier publish waiting: see [`Suspects`](crate::suspects::Suspects).
+    pub suspects: BTreeSet<StoreId>,
     /// What that try may have left on servers.
     pub left: Option<Landed>,
     /// Where the decision is made durable before the first commit.
@@ -130,6 +132,7 @@ impl Client {
                 tombstone: options.tombstone,
                 high_water: options.high_water,
                 spent: options.spent,
+                suspects: options.suspects,
                 left: options.left,
             },
             write_cap,

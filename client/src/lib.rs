@@ -27,5 +27,6 @@ pub mod regenerate;
 pub mod retrieve;
 pub mod servermap;
 pub mod survey;
+pub mod suspects;
 pub mod time;
 pub mod transport;

@@ -95,6 +95,8 @@ pub struct Publish {
     /// A version of ours of which some commit was accepted, or may have been.
     landed: Option<Landed>,
     troubles: BTreeMap<StoreId, Trouble>,
+    /// Servers that were late, and have not answered since.
+    silent: BTreeSet<StoreId>,
     cancelled: bool,
     next_message: u32,
     timer: Option<(Timer, Millis)>,
@@ -181,6 +183,7 @@ impl Publish {
             built_once: false,
             landed,
             troubles: BTreeMap::new(),
+            silent: BTreeSet::new(),
             cancelled: false,
             next_message: 0,
             timer: None,
@@ -192,6 +195,7 @@ impl Publish {
     /// Handles one event and returns what is to be done about it, in order.
     pub fn step(&mut self, now: Millis, event: Event) -> Vec<Action> {
         self.now = now;
+        self.note_sign_of_life(&event);
         self.handle(event);
         self.maintain();
         self.set_timer();
@@ -289,6 +293,22 @@ impl Publish {
         }
     }
 
+    /// Whoever answers is not silent, whatever it says.
+    fn note_sign_of_life(&mut self, event: &Event) {
+        let (Event::Mapped { message, .. }
+        | Event::Progressed { message }
+        | Event::Sealed { message, .. }
+        | Event::Extended { message, .. }
+        | Event::Refused { message, .. }
+        | Event::Written { message }) = event
+        else {
+            return;
+        };
+        if let Some(sent) = self.outstanding.get(message) {
+            self.silent.remove(&sent.server);
+        }
+    }
+
     /// Takes a message off the list of those outstanding. None for a late answer to a message that was given up:
     /// whatever it says was settled otherwise.
     fn answered(&mut self, message: MessageId) -> Option<Outstanding> {
@@ -326,6 +346,9 @@ impl Publish {
     }
 
     fn trouble(&mut self, server: StoreId, during: During, failure: Failure) {
+        if matches!(failure, Failure::Late(_)) {
+            self.silent.insert(server);
+        }
         self.troubles.insert(server, Trouble { during, failure, at: self.now });
     }
 
@@ -389,6 +412,7 @@ impl Publish {
         self.actions.push(Action::Finish(Report {
             outcome,
             troubles: self.troubles.clone(),
+            silent: self.silent.clone(),
             rounds: self.rounds,
             elapsed: self.now,
         }));

@@ -54,11 +54,14 @@ pub enum Failure {
 }
 
 /// The times that a machine waits by. Relative where it can be: a server is late when it takes a multiple of what the
-/// faster ones took, and only below the floor does an absolute time matter.
+/// faster ones took, and only below the floor does an absolute time matter. The floor is low: to do without a server
+/// costs no more than a share in a worse place until the next publish, and to wait for a dead one costs every publish.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// Nobody is late before this.
     pub floor: Millis,
+    /// Nobody who takes in bytes is given up before it has taken none for so long: disks pause.
+    pub stall: Millis,
     /// Late is this many times what the faster half took.
     pub factor: u64,
     /// How long to wait when not even a quorum answers.
@@ -67,7 +70,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { floor: Millis(500), factor: 4, limit: Millis(5_000) }
+        Self { floor: Millis(50), stall: Millis(2_000), factor: 4, limit: Millis(5_000) }
     }
 }
 
@@ -92,6 +95,8 @@ pub struct Mapping {
     pending: BTreeSet<StoreId>,
     /// Every store a query may go to.
     reachable: BTreeSet<StoreId>,
+    /// Stores that kept others waiting before: they are asked, and nobody waits for them while the others suffice.
+    suspects: BTreeSet<StoreId>,
     began: Millis,
     patience: Patience,
     /// When the first half of those asked had answered.
@@ -111,12 +116,19 @@ impl Mapping {
             map: ServerMap::default(),
             pending: BTreeSet::new(),
             reachable,
+            suspects: BTreeSet::new(),
             began: now,
             patience,
             half_answered: None,
         };
         mapping.want(wanted);
         mapping
+    }
+
+    /// The same, with stores that nobody is to wait for while the others suffice.
+    #[must_use]
+    pub fn suspecting(self, suspects: BTreeSet<StoreId>) -> Self {
+        Self { suspects, ..self }
     }
 
     /// Who is asked and has not answered.
@@ -163,6 +175,7 @@ impl Mapping {
     pub fn is_over(&self, now: Millis, enough: bool) -> bool {
         self.pending.is_empty()
             || now >= self.began + self.patience.limit
+            || enough && self.pending.is_subset(&self.suspects)
             || enough && self.late_at().is_some_and(|late| now >= late)
     }
 
@@ -219,9 +232,13 @@ mod tests {
         StoreId::new([number; 16])
     }
 
+    fn patience() -> Patience {
+        Patience { floor: Millis(500), ..Patience::default() }
+    }
+
     fn mapping(stores: u8) -> Mapping {
         let all: BTreeSet<_> = (0..stores).map(store).collect();
-        Mapping::begin(Millis(0), all.clone(), all, Patience::default())
+        Mapping::begin(Millis(0), all.clone(), all, patience())
     }
 
     fn answer(mapping: &mut Mapping, now: u64, number: u8) {
@@ -256,6 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_a_suspect_while_the_others_suffice() {
+        let mut mapping = mapping(3).suspecting([store(2)].into());
+        answer(&mut mapping, 1, 0);
+        assert!(!mapping.is_over(Millis(1), true), "another is still asked");
+        answer(&mut mapping, 2, 1);
+        assert!(mapping.is_over(Millis(2), true));
+        assert!(!mapping.is_over(Millis(2), false), "it is needed after all");
+        answer(&mut mapping, 3, 2);
+        assert_eq!(mapping.map().answers.len(), 3, "and may answer as any other");
+    }
+
+    #[test]
     fn an_answer_after_giving_up_replaces_the_failure() {
         let mut mapping = mapping(1);
         mapping.give_up(Millis(9));
@@ -267,7 +296,7 @@ mod tests {
     #[test]
     fn a_store_that_nobody_listed_has_failed_already() {
         let mapping =
-            Mapping::begin(Millis(0), [store(0), store(1)], [store(0)].into(), Patience::default());
+            Mapping::begin(Millis(0), [store(0), store(1)], [store(0)].into(), patience());
         assert_eq!(mapping.pending(), &[store(0)].into());
         assert_eq!(mapping.map().failures[&store(1)], Failure::Unlisted);
     }

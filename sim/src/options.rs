@@ -192,6 +192,7 @@ impl Options {
             servers: window + strays,
             window,
             window_last: false,
+            remembers: false,
             promise: pick(rng, &[2_000, 30_000, 30_000]),
             patience_floor: pick(rng, &[50, 500, 500]),
             patience_factor: 4,
@@ -236,6 +237,7 @@ impl Options {
             options.setup.servers = options.setup.window + rng.random_range(61..=65);
             options.setup.window_last = true;
         }
+        options.setup.remembers = rng.random_bool(0.05);
         options
     }
 }
@@ -420,11 +422,12 @@ impl fmt::Display for Options {
         )?;
         write!(
             f,
-            "  oddities   source unreadable or edited between passes {} ‰, too long {} ‰{}{}",
+            "  oddities   source unreadable or edited between passes {} ‰, too long {} ‰{}{}{}",
             oddities.sources,
             oddities.too_long,
             if oddities.worn_out { "; sequence numbers run out" } else { "" },
-            if oddities.journals { "; killed writers have their journals" } else { "" }
+            if oddities.journals { "; killed writers have their journals" } else { "" },
+            if setup.remembers { "; callers remember slow servers" } else { "" }
         )
     }
 }
@@ -442,8 +445,9 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_now_and_then_and_now_and_then_not() {
         let drawn: Vec<Options> = (0..500).map(Options::draw).collect();
-        let kinds: [fn(&Options) -> bool; 20] = [
+        let kinds: [fn(&Options) -> bool; 21] = [
             |o| o.expects_nothing,
+            |o| o.setup.remembers,
             |o| o.setup.window_last,
             |o| o.oddities.sources > 0,
             |o| o.oddities.too_long > 0,

@@ -20,6 +20,9 @@ pub struct Setup {
     /// Whether the file prefers every other server to those of its window: whoever knows no window asks these last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub window_last: bool,
+    /// Whether callers remember which servers kept a publish waiting, and do not wait for these the next time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remembers: bool,
     /// How long a promise holds, in milliseconds.
     pub promise: u64,
     /// The clients' patience, in milliseconds: nobody is late before this.
@@ -46,8 +49,9 @@ impl Default for Setup {
             servers: 3,
             window: 3,
             window_last: false,
+            remembers: false,
             promise: 30_000,
-            patience_floor: patience.floor.0,
+            patience_floor: 500,
             patience_factor: patience.factor,
             patience_limit: patience.limit.0,
             instant_disk: true,
@@ -82,6 +86,7 @@ impl Setup {
     pub const fn patience(&self) -> Patience {
         Patience {
             floor: Millis(self.patience_floor),
+            stall: Millis(4 * self.patience_floor),
             factor: self.patience_factor,
             limit: Millis(self.patience_limit),
         }

@@ -66,6 +66,29 @@ impl Cluster {
         }
     }
 
+    /// Stops this server where it is, without ending it: its connections stay, and nothing is answered. Until
+    /// [`Cluster::thaw`].
+    pub fn freeze(&self, server: usize) {
+        self.signal(server, Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self, server: usize) {
+        self.signal(server, Signal::CONT);
+    }
+
+    /// Tells this server to stop as a person would, with SIGTERM; returns when it has.
+    pub fn terminate(&self, server: usize) {
+        self.signal(server, Signal::TERM);
+        self.gone(server);
+    }
+
+    fn signal(&self, server: usize, signal: Signal) {
+        let (server, pid) = &self.status()[server];
+        let pid = pid.unwrap_or_else(|| panic!("{} does not run", server.name));
+        kill_process(pid, signal).unwrap();
+    }
+
     /// Waits until nobody serves the data of this server: a lock is held by whoever does.
     fn gone(&self, victim: usize) {
         let lock = self.path(&self.servers[victim].name).join("server.lock");

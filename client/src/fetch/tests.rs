@@ -24,9 +24,13 @@ fn one_each(stores: u8) -> Placement {
     (0..stores).map(|number| (store(number), [share(number)].into())).collect()
 }
 
+fn patience() -> Patience {
+    Patience { floor: Millis(500), ..Patience::default() }
+}
+
 fn fetch(segments: u32, sources: Placement) -> Fetch {
     let cut = geometry(segments.into());
-    Fetch::begin(Millis(0), &cut, 0..segments, sources, Patience::default(), RunId(0))
+    Fetch::begin(Millis(0), &cut, 0..segments, sources, patience(), RunId(0))
 }
 
 fn read(id: u32, server: u8, number: u8, segments: Range<u32>) -> Want {
@@ -101,7 +105,7 @@ fn a_bad_block_is_replaced_from_another_share_and_only_that() {
 fn a_server_that_dies_in_mid_run_is_replaced_from_that_segment_on() {
     let shape = Shape::new(2, 2, 4).unwrap();
     let cut = Geometry::new(shape, 1 << 19, 2 << 20).unwrap();
-    let mut fetch = Fetch::begin(Millis(0), &cut, 0..2, one_each(3), Patience::default(), RunId(0));
+    let mut fetch = Fetch::begin(Millis(0), &cut, 0..2, one_each(3), patience(), RunId(0));
     assert_eq!(fetch.wants(), [read(0, 0, 0, 0..2), read(1, 1, 1, 0..2)]);
     fetch.arrived(Millis(1), RunId(0), 0);
     fetch.failed(Millis(1), RunId(0), &dead());

@@ -22,7 +22,8 @@ impl Publish {
         self.surprise = false;
         self.draft = None;
         let reachable: BTreeSet<StoreId> = self.order().iter().copied().collect();
-        let mapping = Mapping::begin(self.now, self.to_ask(), reachable, self.patience);
+        let mapping = Mapping::begin(self.now, self.to_ask(), reachable, self.patience)
+            .suspecting(self.request.suspects.clone());
         let asked = mapping.pending().clone();
         self.phase = Phase::Mapping(mapping);
         for server in asked {

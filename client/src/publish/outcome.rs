@@ -16,6 +16,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// What went wrong with which server, whether or not it mattered.
     pub troubles: BTreeMap<StoreId, Trouble>,
+    /// Servers that kept it waiting and had not answered when it ended: nobody need wait for them the next time.
+    pub silent: BTreeSet<StoreId>,
     /// How often it began anew.
     pub rounds: u32,
     /// How long it took.

@@ -18,8 +18,6 @@ use crate::time::Millis;
 
 /// How often a server's tests are put right within one round.
 const RETESTS_MAX: u8 = 3;
-/// A server that blocks the encoding pass for so many floors, while others do not, is stalled.
-const STALL_FLOORS: u64 = 4;
 /// One that gives no sign of life for so many limits is stalled whatever the others do.
 const LIFELESS_LIMITS: u64 = 4;
 /// A report that a server blocks the pass holds for so long; they come several times a second.
@@ -185,7 +183,7 @@ impl Publish {
         let Some(lane) = self.lanes.get_mut(&server) else { return };
         lane.blocked_at = Some(now);
         let lifeless = now.since(lane.alive_at) >= self.patience.limit.times(LIFELESS_LIMITS);
-        let patient = waited < self.patience.floor.times(STALL_FLOORS);
+        let patient = waited < self.patience.stall;
         if lifeless || !patient && self.others_flow() {
             self.prepare_failed(server, Failure::Late(waited));
         }

@@ -1,5 +1,7 @@
 //! What a publish is asked for: the file, what to follow, whom it may talk to. Decides nothing.
 
+use std::collections::BTreeSet;
+
 use tarn_proto::{AttemptId, SequenceNumber, Shape, StorageIndex, StoreId, VersionId};
 
 use super::outcome::Landed;
@@ -27,6 +29,9 @@ pub struct Request {
     pub spent: Option<SequenceNumber>,
     /// What that try may have left on servers: nothing is said to be unchanged while it may be there.
     pub left: Option<Landed>,
+    /// Servers that kept an earlier publish waiting: they are asked too, and nobody waits for them while the others
+    /// suffice.
+    pub suspects: BTreeSet<StoreId>,
     /// Bytes of content.
     pub length: u64,
     /// Whether the file is to be deleted.

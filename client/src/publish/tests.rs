@@ -56,6 +56,7 @@ impl Story {
             first_shape: Shape::default(),
             high_water: None,
             spent: None,
+            suspects: BTreeSet::new(),
             left: None,
             length: 100,
             tombstone: false,
@@ -63,7 +64,12 @@ impl Story {
         change(&mut request);
         let roster = Roster((0..stores).map(store).collect());
         let rng = ChaCha8Rng::seed_from_u64(7);
-        let publish = Publish::new(request, roster, Patience::default(), rng);
+        let publish = Publish::new(
+            request,
+            roster,
+            Patience { floor: Millis(500), ..Patience::default() },
+            rng,
+        );
         Self { publish, key, stores, now: 0, asked: Vec::new() }
     }
 

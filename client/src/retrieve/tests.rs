@@ -59,7 +59,12 @@ impl Story {
         let roster = Roster((0..stores).map(store).collect());
         let rng = ChaCha8Rng::seed_from_u64(7);
         Self {
-            retrieve: Retrieve::new(request, roster, Patience::default(), rng),
+            retrieve: Retrieve::new(
+                request,
+                roster,
+                Patience { floor: Millis(500), ..Patience::default() },
+                rng,
+            ),
             key: SigningKey::from_bytes(&[1; 32]),
             stores,
             now: 0,

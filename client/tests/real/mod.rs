@@ -1,6 +1,7 @@
 //! Real servers on loopback with stores in memory, inside the test's process, and a client of them.
 #![allow(clippy::unwrap_used, reason = "a test ends where its stage cannot be set")]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ impl RealGrid {
             tombstone: false,
             high_water: None,
             spent: None,
+            suspects: BTreeSet::new(),
             left: None,
             journal: Arc::new(NoJournal),
             rng,

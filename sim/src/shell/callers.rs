@@ -3,7 +3,7 @@
 
 mod draws;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -226,6 +226,7 @@ impl Caller {
                 first_shape: self.options.shape,
                 high_water: self.high_water.get(&file).copied(),
                 spent: None,
+                suspects: BTreeSet::new(),
                 left: None,
                 length: content.len() as u64,
                 tombstone: false,

@@ -183,6 +183,9 @@ impl World {
             }
             Action::Finish(report) => {
                 let told = Told::from(&report.outcome);
+                if let Some(caller) = self.caller(id).filter(|_| self.setup.remembers) {
+                    Arc::make_mut(&mut self.oracle).suspect(caller, report.silent.clone());
+                }
                 if let (Some(made), Some(caller)) = (
                     told.version().and_then(|version| self.made.get(&version)).cloned(),
                     self.caller(id),

@@ -285,6 +285,7 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
         high_water: oracle.high_water(task.caller),
         spent: task.spent.and_then(SequenceNumber::new).max(left_number),
         left,
+        suspects: oracle.suspects(task.caller),
         length: if task.tombstone { 0 } else { task.length },
         tombstone: task.tombstone,
     }

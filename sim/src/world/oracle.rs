@@ -8,7 +8,9 @@ use tarn_client::base::HighWater;
 use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::{Landed, Outcome as PublishOutcome};
 use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
-use tarn_proto::{AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, VersionId};
+use tarn_proto::{
+    AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, StoreId, VersionId,
+};
 use tarn_server::manifest::Manifest;
 
 use crate::event::{Follow, PublishTask, ReadTask, Task};
@@ -32,6 +34,8 @@ pub struct Oracle {
     floors: BTreeMap<ServerId, (SequenceNumber, VersionId)>,
     sealed: BTreeMap<ServerId, SequenceNumber>,
     high_water: BTreeMap<u8, HighWater>,
+    /// The servers that kept each caller's last publish waiting, where callers remember that.
+    suspects: BTreeMap<u8, BTreeSet<StoreId>>,
     /// What each task wrote last in its journal.
     journals: BTreeMap<ClientId, Landed>,
     /// The high-water mark that each task was given.
@@ -275,6 +279,11 @@ impl Oracle {
         self.high_water.get(&caller).copied()
     }
 
+    /// The servers that a caller does not wait for.
+    pub fn suspects(&self, caller: u8) -> BTreeSet<StoreId> {
+        self.suspects.get(&caller).cloned().unwrap_or_default()
+    }
+
     /// Whether this server's disk was lost.
     pub fn is_destroyed(&self, server: ServerId) -> bool {
         self.destroyed.contains(&server)
@@ -360,6 +369,10 @@ impl Oracle {
         let mark = HighWater::of(header);
         let kept = self.high_water.entry(caller).or_insert(mark);
         *kept = (*kept).max(mark);
+    }
+
+    pub(super) fn suspect(&mut self, caller: u8, silent: BTreeSet<StoreId>) {
+        self.suspects.insert(caller, silent);
     }
 
     pub(super) fn task_killed(&mut self, id: ClientId) {

@@ -190,13 +190,19 @@ impl World {
             first_shape: shape,
             high_water: None,
             spent: None,
+            suspects: BTreeSet::new(),
             left: None,
             length: LENGTH,
             tombstone: false,
         };
         let roster = Roster(self.servers.keys().copied().collect());
         let rng = ChaCha8Rng::seed_from_u64(self.seed * 1000 + id as u64);
-        let machine = Publish::new(request, roster, Patience::default(), rng);
+        let machine = Publish::new(
+            request,
+            roster,
+            Patience { floor: Millis(500), ..Patience::default() },
+            rng,
+        );
         let writer = Writer {
             machine,
             attempt,

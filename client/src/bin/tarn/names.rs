@@ -5,6 +5,7 @@ mod database;
 mod journal;
 mod name;
 mod record;
+mod suspects;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

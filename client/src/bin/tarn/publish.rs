@@ -24,9 +24,10 @@ use tarn_proto::{Shape, VersionId};
 use self::file::File;
 use self::input::Prepared;
 use self::journal::NamesJournal;
-use self::settle::{remember, settle_others};
+use self::settle::{note_suspects, remember, settle_others};
 use self::submission::Submission;
 use self::told::Told;
+use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::{FileName, Names};
@@ -158,6 +159,7 @@ async fn publish(
             attempt: submission.running.attempt(),
             tombstone: false,
             high_water: file.high_water,
+            suspects: names.suspects()?.at(UnixSeconds::since_epoch()),
             spent: submission.spent(),
             left: submission.left(),
             journal: Arc::new(journal),
@@ -166,6 +168,7 @@ async fn publish(
     );
     let report = watch(&mut publishing, session).await?;
     remember(&mut names, &file, &mut submission.running, &report.outcome)?;
+    note_suspects(&mut names, &report)?;
     let settled = match report.outcome.published() {
         Some(published) => {
             settle_others(&mut names, &file, published.version, session, home).await?

@@ -44,12 +44,22 @@ const SCHEMA: &str = "
         written_at    INTEGER NOT NULL,
         input         BLOB
     ) STRICT;
+    CREATE TABLE suspect (
+        store         BLOB NOT NULL PRIMARY KEY,
+        strikes       INTEGER NOT NULL,
+        until         INTEGER NOT NULL
+    ) STRICT;
     PRAGMA user_version = 2;
 ";
 
-/// From format 1, whose journal did not say where the content came from.
+/// From format 1, whose journal did not say where the content came from, and which did not remember slow servers.
 const FROM_1: &str = "
     ALTER TABLE journal ADD COLUMN input BLOB;
+    CREATE TABLE suspect (
+        store         BLOB NOT NULL PRIMARY KEY,
+        strikes       INTEGER NOT NULL,
+        until         INTEGER NOT NULL
+    ) STRICT;
     PRAGMA user_version = 2;
 ";
 

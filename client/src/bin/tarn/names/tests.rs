@@ -1,9 +1,11 @@
 //! Stories of names: several commands at once, other grids, damage.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use tarn_client::caps::WriteCap;
 use tarn_client::grid::GridServer;
+use tarn_client::suspects::Suspects;
 use tarn_proto::geometry::Geometry;
 use tarn_proto::{
     AttemptId, Header, SequenceNumber, Shape, SignedHeader, StoreId, VersionId, Window,
@@ -325,14 +327,32 @@ fn a_database_of_the_first_format_keeps_its_journal() {
     names.journal_write(&entry(1)).unwrap();
     names
         .connection
-        .execute_batch("ALTER TABLE journal DROP COLUMN input; PRAGMA user_version = 1")
+        .execute_batch(
+            "ALTER TABLE journal DROP COLUMN input; DROP TABLE suspect; PRAGMA user_version = 1",
+        )
         .unwrap();
     drop(names);
     let mut names = Names::open(folder.path()).unwrap();
     let kept = JournalEntry { input: None, ..entry(1) };
     assert_eq!(names.journal_pending(None).unwrap(), vec![kept.clone()]);
     names.journal_write(&entry(2)).unwrap();
-    assert_eq!(names.journal_pending(None).unwrap(), vec![kept, entry(2)]);
+    let mut both = names.journal_pending(None).unwrap();
+    both.sort_by_key(|entry| entry.signed.header().attempt);
+    assert_eq!(both, vec![kept, entry(2)]);
+    assert_eq!(names.suspects().unwrap(), Suspects::default());
+}
+
+#[test]
+fn slow_servers_are_remembered_between_commands() {
+    let (folder, mut names) = names();
+    let slow = StoreId::new([1; 16]);
+    let now = Duration::from_secs(NOW.get());
+    names.change_suspects(|suspects| suspects.note(now, [slow], &[slow].into())).unwrap();
+    drop(names);
+    let mut names = Names::open(folder.path()).unwrap();
+    assert_eq!(names.suspects().unwrap().at(now), [slow].into());
+    names.change_suspects(|suspects| suspects.note(now, [slow], &[].into())).unwrap();
+    assert_eq!(names.suspects().unwrap(), Suspects::default());
 }
 
 #[test]

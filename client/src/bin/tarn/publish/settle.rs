@@ -1,11 +1,14 @@
 //! After the outcome: what this program remembers of the file, and what became of publishes of it that were cut off.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tarn_client::base::{Evidence, Origin};
-use tarn_client::publish::outcome::Outcome;
+use tarn_client::publish::outcome::{Outcome, Report};
 use tarn_proto::{SignedHeader, VersionId};
 
 use super::file::File;
+use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::{HighWater, Names};
@@ -40,6 +43,16 @@ impl Settled {
             "outcome": if self.published { "published" } else { "not_published" },
         })
     }
+}
+
+/// Remembers which servers kept this publish waiting, and which did not.
+pub(super) fn note_suspects(names: &mut Names, report: &Report) -> Result<(), CommandError> {
+    let placed = report.outcome.published().map(|published| &published.placement);
+    let troubled = report.troubles.keys();
+    let asked = placed.into_iter().flat_map(BTreeMap::keys).chain(troubled).copied();
+    let now = UnixSeconds::since_epoch();
+    names.change_suspects(|suspects| suspects.note(now, asked, &report.silent))?;
+    Ok(())
 }
 
 /// Raises the file's high-water mark, and takes this submission off the record if its outcome is known.
