@@ -11,10 +11,6 @@ use crate::scrub::{DamagedShare, Pace, Scrubbing, scrub};
 use crate::store::memory::Operation;
 use crate::testing::inline;
 
-fn writer() -> Writer {
-    Writer::new(1)
-}
-
 /// Bends one byte of a share that lies in the manifest.
 fn bend(harness: &Harness, version: &Version, number: u8) {
     harness.store.tamper(writer().storage_index(), |manifest| {
