@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::binary;
 use crate::content::{Content, Fingerprint};
+use crate::disk::copy_folder;
 use crate::running::Running;
 use crate::told::Told;
 
@@ -32,6 +33,13 @@ impl Home {
     /// A user whose files are on this grid; on the embedded servers if there is none.
     pub fn new(grid: Option<&Path>) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), grid: grid.map(Path::to_owned) }
+    }
+
+    /// Another user with a copy of this one's files, on the same grid.
+    pub fn copy(&self) -> Self {
+        let copy = Self::new(self.grid.as_deref());
+        copy_folder(self.folder.path(), copy.folder.path());
+        copy
     }
 
     /// From now on this user's files are on this grid.

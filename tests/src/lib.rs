@@ -2,19 +2,24 @@
 //! The stories themselves are in `tests/`; here is what they share.
 //!
 //! A [`Home`] runs the command with folders of its own, a [`Cluster`] is ten or more server processes below one,
-//! [`Told`] is what `tarn publish --json` said. All of it is gone when it is dropped, also when a story fails.
+//! [`Told`] is what `tarn publish --json` said; a [`Lone`] server has a [`Disk`] that fails on cue. All of it is gone when
+//! it is dropped, also when a story fails.
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on must end")]
 
 pub mod binary;
 pub mod cluster;
 pub mod content;
+pub mod disk;
 pub mod home;
+pub mod lone;
 pub mod rounds;
 pub mod running;
 pub mod told;
 
 pub use cluster::Cluster;
 pub use content::Content;
+pub use disk::Disk;
 pub use home::{Home, Ran};
+pub use lone::Lone;
 pub use running::Running;
 pub use told::Told;
