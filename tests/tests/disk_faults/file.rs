@@ -107,6 +107,19 @@ impl File {
         lone.disk.operations()
     }
 
+    /// The server is killed before one operation; the next one tells what it found, and then the power fails.
+    pub(crate) fn killed_then_powerless(&self, mark: Option<&Mark>) -> Vec<Operation> {
+        let lone = self.lone.copy();
+        lone.disk.power_may_fail();
+        let ((), told) = self.crash(&lone, mark, Fault::KillBefore, || {});
+        let server = lone.serve(None);
+        let read = self.read(&lone, &told);
+        server.kill();
+        lone.disk.lose_power(Kept::Nothing);
+        assert_eq!(self.comes_back(&lone, &lone.serve(None), &told), read);
+        lone.disk.operations()
+    }
+
     /// One operation fails, or all from there on.
     pub(crate) fn refused(
         &self,

@@ -52,6 +52,11 @@ fn a_server_that_loses_power_before_any_operation_holds_what_it_acknowledged() {
 }
 
 #[test]
+fn what_a_server_tells_after_it_was_killed_is_not_lost_with_the_power() {
+    publishes("killed, then without power", File::killed_then_powerless);
+}
+
+#[test]
 fn any_operation_that_fails_once_is_told_truly_and_the_server_goes_on() {
     publishes("EIO once", |file, mark| file.refused(mark, Fault::Eio, Failing::Once));
     if all() {

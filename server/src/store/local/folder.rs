@@ -12,6 +12,7 @@ const OWNER_ONLY_FILE: u32 = 0o600;
 
 const LOCK: &str = "lock";
 const DATABASE: &str = "slots.sqlite";
+const LOG: &str = "slots.sqlite-wal";
 const STAGING: &str = "staging";
 const CHUNKS: &str = "chunks";
 
@@ -73,8 +74,10 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes the names of everything laid out durable, the folder's own included.
+    /// Makes the names of everything laid out durable, the folder's own included; and first the database's log. What a
+    /// process had written there when it was killed is taken for committed by the next, synced or not, and told.
     pub(super) fn sync(&self) -> io::Result<()> {
+        sync_if_there(&self.0.join(LOG))?;
         sync_folder(&self.0)?;
         match self.0.canonicalize()?.parent() {
             Some(parent) => sync_folder(parent),
@@ -165,6 +168,13 @@ fn make_folder(path: &Path) -> io::Result<()> {
 
 fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(OWNER_ONLY_FILE)
+}
+
+fn sync_if_there(file: &Path) -> io::Result<()> {
+    match File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => file?.sync_all(),
+    }
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
