@@ -16,6 +16,8 @@ use crate::told::Told;
 pub struct Home {
     folder: tempfile::TempDir,
     grid: Option<PathBuf>,
+    /// In milliseconds.
+    patience: u64,
 }
 
 /// What a run of the command left. Killed by a signal, it has no exit code.
@@ -32,7 +34,11 @@ pub struct Ran {
 impl Home {
     /// A user whose files are on this grid; on the embedded servers if there is none.
     pub fn new(grid: Option<&Path>) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), grid: grid.map(Path::to_owned) }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            grid: grid.map(Path::to_owned),
+            patience: 2_000,
+        }
     }
 
     /// Another user with a copy of this one's files, on the same grid.
@@ -40,6 +46,11 @@ impl Home {
         let copy = Self::new(self.grid.as_deref());
         copy_folder(self.folder.path(), copy.folder.path());
         copy
+    }
+
+    /// From now on this user waits no longer for a server than tarn does by itself.
+    pub const fn be_impatient(&mut self) {
+        self.patience = 50;
     }
 
     /// From now on this user's files are on this grid.
@@ -65,6 +76,8 @@ impl Home {
         let mut command = Command::new(binary::tarn());
         command.args(words).env("TARN_HOME", self.folder.path());
         command.env_remove("TARN_GRID").env_remove("RUST_LOG");
+        // Stories do not depend on how busy this machine is, unless they are about that.
+        command.env("TARN_PATIENCE", self.patience.to_string());
         if let Some(grid) = &self.grid {
             command.env("TARN_GRID", grid);
         }

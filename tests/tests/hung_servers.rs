@@ -9,8 +9,9 @@ const LENGTH: usize = 1 << 20;
 #[test]
 fn a_hung_server_is_done_without_and_used_again_when_it_answers() {
     let cluster = Cluster::start(10);
-    let home = cluster.home();
+    let mut home = cluster.home();
     home.publish("file", &Content::new(0, LENGTH));
+    home.be_impatient();
     cluster.freeze(4);
     let hung = cluster.servers[4].address.clone();
     for round in 1..=3 {

@@ -16,6 +16,8 @@ use tarn_client::grid::{Grid, GridServer};
 use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::{Outcome, Published, Report};
 use tarn_client::publish::publishing::NoJournal;
+use tarn_client::servermap::Patience;
+use tarn_client::time::Millis;
 use tarn_proto::{Shape, StoreId, Window};
 use tarn_server::ServerConfig;
 use tarn_server::store::memory::MemoryStore;
@@ -52,7 +54,9 @@ impl RealGrid {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::connect(&self.grid).unwrap()
+        // No server here is slow: only this machine may be.
+        let patience = Patience { floor: Millis(2_000), ..Patience::default() };
+        Client::connect(&self.grid).unwrap().with_patience(patience)
     }
 
     /// Stops a server; its connections end.

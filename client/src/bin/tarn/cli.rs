@@ -41,6 +41,15 @@ pub(crate) struct Global {
     /// The servers to use [default: grid.toml in your config folder, else ten servers inside the process].
     #[arg(long, global = true, value_name = "FILE", env = "TARN_GRID", hide_env_values = true)]
     pub(crate) grid: Option<PathBuf>,
+    /// How long, in milliseconds, nobody takes a server for hung, however much slower than the others it is.
+    #[arg(
+        long,
+        global = true,
+        value_name = "MILLISECONDS",
+        env = "TARN_PATIENCE",
+        hide_env_values = true
+    )]
+    pub(crate) patience: Option<u64>,
     /// Say it as JSON, one object a line.
     #[arg(long, global = true)]
     pub(crate) log_json: bool,
@@ -71,12 +80,11 @@ impl Cli {
 
     /// Does what was typed.
     pub(crate) async fn run(self, home: &Home) -> Result<(), CommandError> {
-        let grid = self.global.grid.as_deref();
         match &self.command {
-            Command::Publish(args) => publish::run(args, grid, home).await,
-            Command::Get(args) => get::run(args, grid, home).await,
-            Command::Status(args) => status::run(args, grid, home).await,
-            Command::Resume(args) => Box::pin(resume::run(args, grid, home)).await,
+            Command::Publish(args) => publish::run(args, &self.global, home).await,
+            Command::Get(args) => get::run(args, &self.global, home).await,
+            Command::Status(args) => status::run(args, &self.global, home).await,
+            Command::Resume(args) => Box::pin(resume::run(args, &self.global, home)).await,
             Command::Abandon(args) => abandon::run(args, home),
             Command::Ls(args) => ls::run(args, home, UnixSeconds::now()),
             Command::Cap(args) => cap::run(args, home),

@@ -4,7 +4,7 @@ mod failed;
 mod output_file;
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 
 use self::failed::failed;
 use self::output_file::OutputFile;
+use crate::cli::Global;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::{FileName, Names};
@@ -53,10 +54,10 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result<(), CommandError> {
+pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
     let mut names = Names::open(home.data())?;
     let file = File::find(args, &names)?;
-    let session = Session::open(grid, home).await?;
+    let session = Session::open(global, home).await?;
     let got = get(args, &file, &session, &mut names).await;
     let closed = session.close().await;
     got.and(closed)

@@ -10,7 +10,6 @@ mod settle;
 mod submission;
 mod told;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use self::journal::NamesJournal;
 use self::settle::{note_suspects, remember, settle_others};
 use self::submission::Submission;
 use self::told::Told;
+use crate::cli::Global;
 use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
@@ -127,9 +127,9 @@ pub(crate) fn parse_version(text: &str) -> Result<VersionId, String> {
 }
 
 /// Runs the command.
-pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result<(), CommandError> {
+pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
     let prepared = Prepared::from(args, home).await?;
-    let session = Session::open(grid, home).await?;
+    let session = Session::open(global, home).await?;
     let ended = publish(args, prepared, &session, home).await;
     let closed = session.close().await;
     ended.and(closed)

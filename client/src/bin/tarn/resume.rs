@@ -1,8 +1,7 @@
 //! `tarn resume`: goes on with a publish that was cut off, from the file it was reading or from what was kept of its
 //! pipe. Finds out which that is; the rest is `tarn publish`'s.
 
-use std::path::Path;
-
+use crate::cli::Global;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::Names;
@@ -25,7 +24,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result<(), CommandError> {
+pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
     let file = args.file.parse()?;
     let names = Names::open(home.data())?;
     let mut unfinished = Unfinished::of(&file, &names, home)?;
@@ -48,5 +47,5 @@ pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result
                 .hint("publish it anew, which settles what was cut off, or `tarn abandon` it"));
         }
     };
-    publish::run(&publish::Args::resuming(source, file, args.json), grid, home).await
+    publish::run(&publish::Args::resuming(source, file, args.json), global, home).await
 }

@@ -1,11 +1,12 @@
 //! What every command that talks to servers begins with: the grid found, the embedded servers started if there is
 //! none, a client connected. Ends with everything durable and stopped.
 
-use std::path::Path;
-
 use tarn_client::client::Client;
 use tarn_client::grid::Grid;
+use tarn_client::servermap::Patience;
+use tarn_client::time::Millis;
 
+use crate::cli::Global;
 use crate::embedded::Embedded;
 use crate::error::CommandError;
 use crate::grids::GridChoice;
@@ -24,15 +25,18 @@ pub(crate) struct Session {
 
 impl Session {
     /// Finds the grid and connects to it.
-    pub(crate) async fn open(named: Option<&Path>, home: &Home) -> Result<Self, CommandError> {
-        let (grid, label, embedded) = match GridChoice::find(named, home)? {
+    pub(crate) async fn open(global: &Global, home: &Home) -> Result<Self, CommandError> {
+        let (grid, label, embedded) = match GridChoice::find(global.grid.as_deref(), home)? {
             GridChoice::File { path, grid } => (grid, path.display().to_string(), None),
             GridChoice::Embedded => {
                 let embedded = Embedded::start(&home.embedded()).await?;
                 (embedded.grid().clone(), "embedded".to_owned(), Some(embedded))
             }
         };
-        let client = Client::connect(&grid).map_err(CommandError::usage)?;
+        let mut client = Client::connect(&grid).map_err(CommandError::usage)?;
+        if let Some(floor) = global.patience.map(Millis) {
+            client = client.with_patience(Patience { floor, ..Patience::default() });
+        }
         Ok(Self { client, grid, label, embedded })
     }
 

@@ -1,7 +1,6 @@
 //! `tarn status`: what every server says it holds of a file. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::{Value, json};
 use tarn_client::base::{Base, Choice, Evidence, Origin, Seen};
@@ -11,6 +10,7 @@ use tarn_client::quorum::{distinct_shares, happiness};
 use tarn_client::servermap::ServerMap;
 use tarn_proto::{ShareHealth, ShareNumber, SignedHeader, StoreId, VersionId};
 
+use crate::cli::Global;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::{FileName, Names};
@@ -35,11 +35,11 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-pub(crate) async fn run(args: &Args, grid: Option<&Path>, home: &Home) -> Result<(), CommandError> {
+pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
     let names = Names::open(home.data())?;
     let Some(file) = &args.file else { return print_unfinished(args, &names, home) };
     let file = File::find(&file.parse()?, &names, home)?;
-    let session = Session::open(grid, home).await?;
+    let session = Session::open(global, home).await?;
     let window = match &file.origin {
         Origin::Creator(window) => Some(window),
         Origin::CapHolder => None,

@@ -44,10 +44,14 @@ const SCHEMA: &str = "
         written_at    INTEGER NOT NULL,
         input         BLOB
     ) STRICT;
+";
+
+/// What came with format 2.
+const SUSPECTS: &str = "
     CREATE TABLE suspect (
-        store         BLOB NOT NULL PRIMARY KEY,
-        strikes       INTEGER NOT NULL,
-        until         INTEGER NOT NULL
+        store   BLOB NOT NULL PRIMARY KEY,
+        strikes INTEGER NOT NULL,
+        until   INTEGER NOT NULL
     ) STRICT;
     PRAGMA user_version = 2;
 ";
@@ -55,12 +59,6 @@ const SCHEMA: &str = "
 /// From format 1, whose journal did not say where the content came from, and which did not remember slow servers.
 const FROM_1: &str = "
     ALTER TABLE journal ADD COLUMN input BLOB;
-    CREATE TABLE suspect (
-        store         BLOB NOT NULL PRIMARY KEY,
-        strikes       INTEGER NOT NULL,
-        until         INTEGER NOT NULL
-    ) STRICT;
-    PRAGMA user_version = 2;
 ";
 
 /// Why names cannot be had.
@@ -193,6 +191,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, NamesError> {
             let transaction = connection.transaction().map_err(&failed)?;
             let changes = if format == 0 { SCHEMA } else { FROM_1 };
             transaction.execute_batch(changes).map_err(&failed)?;
+            transaction.execute_batch(SUSPECTS).map_err(&failed)?;
             transaction.commit().map_err(&failed)?;
         }
         found => {
