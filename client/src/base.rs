@@ -275,6 +275,12 @@ impl Evidence {
                 .is_some_and(|seen| is_quorum(seen.header.header().into(), &seen.placement()))
     }
 
+    /// The newest version known to have been Published.
+    pub fn newest_certain(&self) -> Option<VersionId> {
+        let certain = self.ids().filter(|&version| self.is_certain(version));
+        certain.max_by_key(|&version| self.sequence_number(version))
+    }
+
     /// Where nobody is silent, fewer than k shares are a fragment that never was Published and never can be: nobody
     /// can regenerate what it lacks, and its writer's commits are refused by whoever has promised since.
     fn possibly_published(&self, version: VersionId, silent: &BTreeSet<StoreId>) -> bool {

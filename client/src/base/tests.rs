@@ -384,3 +384,18 @@ fn the_next_number_is_above_every_floor() {
     let evidence = Evidence::gather(&answers.into_iter().map(|(s, a)| (store(s), a)).collect());
     assert_eq!(evidence.next_sequence_number(), SequenceNumber::new(9));
 }
+
+#[test]
+fn the_newest_certain_version_is_not_simply_the_newest() {
+    let file = File::on(3, 2);
+    let v1 = file.version(1, 1, None);
+    let v2 = file.version(2, 2, Some(&v1));
+    let v3 = file.version(3, 3, Some(&v2));
+    let mut certified = holds(2, &[&v1]);
+    certified.1.certificates = vec![file.certify(&v2)];
+    let answers = [holds(0, &[&v3, &v1]), holds(1, &[&v1]), certified];
+    let answers = answers.into_iter().map(|(s, a)| (store(s), a)).collect();
+    let evidence = Evidence::gather(&answers);
+    assert_eq!(evidence.newest_certain(), Some(v2.version()), "only its certificate was seen");
+    assert_eq!(Evidence::default().newest_certain(), None);
+}
