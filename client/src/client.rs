@@ -52,7 +52,7 @@ pub struct PublishOptions {
     /// The highest sequence number under which an earlier try of this submission may have sent commits, as its journal
     /// says.
     pub spent: Option<SequenceNumber>,
-    /// Servers that kept an earlier publish waiting: see [`Suspects`](crate::suspects::Suspects).
+    /// Servers that kept somebody waiting before: see [`Suspects`](crate::suspects::Suspects).
     pub suspects: BTreeSet<StoreId>,
     /// What that try may have left on servers.
     pub left: Option<Landed>,
@@ -168,8 +168,14 @@ impl Client {
         retrieve(request, servers, roster, patience, rng, self.workers).await
     }
 
-    /// Asks every server what it holds of a file, `window` being the file's if the caller knows it: see [`survey`].
-    pub async fn survey(&self, file: StorageIndex, window: Option<&Window>) -> ServerMap {
-        survey(file, window, &self.servers, &self.roster(file), self.patience).await
+    /// Asks every server what it holds of a file, those too that nobody waits for while the others suffice: see
+    /// [`survey`].
+    pub async fn survey(
+        &self,
+        file: StorageIndex,
+        origin: &Origin,
+        suspects: BTreeSet<StoreId>,
+    ) -> ServerMap {
+        survey(file, origin, &self.servers, &self.roster(file), self.patience, suspects).await
     }
 }

@@ -190,6 +190,11 @@ impl Fetch {
         late
     }
 
+    /// Who gives this run, if it still owes something.
+    pub fn server_of(&self, run: RunId) -> Option<StoreId> {
+        self.runs.get(&run).map(|outstanding| outstanding.run.server)
+    }
+
     /// When somebody is late if nothing comes until then.
     pub fn wake_at(&self) -> Option<Millis> {
         self.awaited_at_head().map(|outstanding| self.late_at(outstanding)).min()

@@ -40,6 +40,7 @@ use crate::publish::Roster;
 use crate::publish::action::{MessageId, Timer, Why};
 use crate::quorum::Placement;
 use crate::servermap::{Failure, Mapping, Patience, ServerMap};
+use crate::suspects::Heard;
 use crate::time::Millis;
 
 pub mod action;
@@ -73,6 +74,8 @@ pub struct Request {
     pub allow_rollback: bool,
     /// The newest version that was seen before.
     pub high_water: Option<HighWater>,
+    /// Servers that kept somebody waiting before: they are asked, and not waited for while the others suffice.
+    pub suspects: BTreeSet<StoreId>,
 }
 
 /// One retrieve, from its request to its report. See the module's documentation.
@@ -103,6 +106,7 @@ pub struct Retrieve {
     /// Every message sent and not yet answered. Runs of blocks are on record in the fetch.
     outstanding: BTreeMap<MessageId, Outstanding>,
     troubles: BTreeMap<StoreId, Trouble>,
+    heard: Heard,
     next_message: u32,
     timer: Option<(Timer, Millis)>,
     next_timer: u32,
@@ -168,6 +172,7 @@ impl Retrieve {
             bad: Placement::new(),
             outstanding: BTreeMap::new(),
             troubles: BTreeMap::new(),
+            heard: Heard::default(),
             next_message: 0,
             timer: None,
             next_timer: 0,
@@ -181,6 +186,7 @@ impl Retrieve {
             return Vec::new();
         }
         self.now = now;
+        self.note_sign_of_life(&event);
         self.handle(event);
         self.maintain();
         self.set_timer();
@@ -264,6 +270,29 @@ impl Retrieve {
         }
     }
 
+    fn note_sign_of_life(&mut self, event: &Event) {
+        let server = match event {
+            Event::Mapped { message, .. }
+            | Event::Brought { message }
+            | Event::Refused { message, .. }
+            | Event::RowsArrived { message } => {
+                self.outstanding.get(message).map(|sent| sent.server)
+            }
+            Event::BlockArrived { run, .. } => {
+                self.fetch.as_ref().and_then(|fetch| fetch.server_of(*run))
+            }
+            Event::Started
+            | Event::Failed { .. }
+            | Event::RunFailed { .. }
+            | Event::Consumed { .. }
+            | Event::Undecodable { .. }
+            | Event::TimedOut { .. } => None,
+        };
+        if let Some(server) = server {
+            self.heard.answered(server);
+        }
+    }
+
     /// Passes on what the fetch wants, in whatever phase: a block that was late may complete a segment at any time.
     fn carry_out_fetch(&mut self) {
         if self.is_over() {
@@ -329,6 +358,7 @@ impl Retrieve {
     }
 
     fn trouble(&mut self, server: StoreId, during: During, failure: Failure) {
+        self.heard.failed(server, &failure);
         self.troubles.insert(server, Trouble { during, failure, at: self.now });
     }
 
@@ -368,6 +398,7 @@ impl Retrieve {
         self.actions.push(Action::Finish(Report {
             outcome,
             troubles: self.troubles.clone(),
+            heard: self.heard.clone(),
             elapsed: self.now,
         }));
     }

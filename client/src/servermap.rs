@@ -10,6 +10,7 @@ use tarn_proto::{SlotState, StoreId, Window};
 
 use crate::base::{Choice, Evidence, Origin, choose};
 use crate::quorum::Terms;
+use crate::suspects::Heard;
 use crate::time::Millis;
 
 /// What each server said, or why it did not.
@@ -30,6 +31,21 @@ impl ServerMap {
     /// What the answers show, by version.
     pub fn evidence(&self) -> Evidence {
         Evidence::gather(&self.answers)
+    }
+
+    /// Who kept whoever asked waiting, and who did not.
+    pub fn heard(&self) -> Heard {
+        let mut heard = Heard::default();
+        for (&store, failure) in &self.failures {
+            // Nobody was there to be asked.
+            if *failure != Failure::Unlisted {
+                heard.failed(store, failure);
+            }
+        }
+        for &store in self.answers.keys() {
+            heard.answered(store);
+        }
+        heard
     }
 }
 
@@ -282,6 +298,18 @@ mod tests {
         assert!(!mapping.is_over(Millis(2), false), "it is needed after all");
         answer(&mut mapping, 3, 2);
         assert_eq!(mapping.map().answers.len(), 3, "and may answer as any other");
+    }
+
+    #[test]
+    fn a_map_tells_who_kept_it_waiting() {
+        let all = (0..4).map(store);
+        let mut mapping = Mapping::begin(Millis(0), all, (0..3).map(store).collect(), patience());
+        answer(&mut mapping, 1, 0);
+        mapping.failed(Millis(1), store(1), Failure::Dead("refused".into()));
+        mapping.give_up(Millis(9));
+        let heard = mapping.map().heard();
+        assert_eq!(heard.asked, [store(0), store(1), store(2)].into(), "the fourth has no address");
+        assert_eq!(heard.silent, [store(2)].into());
     }
 
     #[test]

@@ -4,29 +4,37 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tarn_proto::{StorageIndex, StoreId, Window};
+use tarn_proto::{StorageIndex, StoreId};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::base::{Choice, Origin};
 use crate::fetch::driver::Clients;
 use crate::publish::Roster;
 use crate::servermap::{Failure, Mapping, Patience, ServerMap, stores_to_ask};
 use crate::time::Millis;
 
 /// What each server says of the file, or why it does not: those of its window, if the caller knows it or some header
-/// names it, and a few beyond. Waits for everybody,
-/// up to the limit of `patience`; dropping the future ends every call.
+/// names it, and a few beyond. Once the answers tell the file's newest version, nobody is waited for who is late by
+/// comparison, nor `suspects` at all; until then everybody is, up to the limit of `patience`. Dropping the future ends
+/// every call.
 pub async fn survey(
     file: StorageIndex,
-    window: Option<&Window>,
+    origin: &Origin,
     clients: &Clients,
     roster: &Roster,
     patience: Patience,
+    suspects: BTreeSet<StoreId>,
 ) -> ServerMap {
     let began = Instant::now();
     let now = || Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let window = match origin {
+        Origin::Creator(window) => Some(window),
+        Origin::CapHolder => None,
+    };
     let reachable: BTreeSet<StoreId> = clients.keys().copied().collect();
-    let mut mapping = Mapping::begin(now(), stores_to_ask(window, &roster.0), reachable, patience);
+    let asked = stores_to_ask(window, &roster.0);
+    let mut mapping = Mapping::begin(now(), asked, reachable, patience).suspecting(suspects);
     let mut queries = JoinSet::new();
     let query = |queries: &mut JoinSet<_>, store: StoreId| {
         if let Some(client) = clients.get(&store).cloned() {
@@ -38,8 +46,12 @@ pub async fn survey(
     for &store in mapping.pending() {
         query(&mut queries, store);
     }
-    while !mapping.is_over(now(), false) {
-        let limit = began + Duration::from(mapping.wake_at(false));
+    loop {
+        let enough = matches!(mapping.map().choose(origin), Choice::Chosen { .. });
+        if mapping.is_over(now(), enough) {
+            break;
+        }
+        let looks_again = began + Duration::from(mapping.wake_at(enough));
         tokio::select! {
             biased;
             Some(answered) = queries.join_next() => match answered {
@@ -54,7 +66,7 @@ pub async fn survey(
                     Err(_cancelled) => break,
                 },
             },
-            () = tokio::time::sleep_until(limit) => {}
+            () = tokio::time::sleep_until(looks_again) => {}
         }
     }
     mapping.give_up(now());

@@ -1,7 +1,8 @@
 //! A server hangs: it takes connections and answers nothing. A publish does without it, remembers it, and uses it again
-//! as soon as it answers.
+//! as soon as it answers; so do reads and `tarn status`.
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on must end")]
 
+use rusqlite::{Connection, OpenFlags};
 use tarn_tests::{Cluster, Content, Home, Told};
 
 const LENGTH: usize = 1 << 20;
@@ -28,6 +29,32 @@ fn a_hung_server_is_done_without_and_used_again_when_it_answers() {
     while placed(&publish(&home, 10 + tries), &cluster.servers[4].store) == 0 {
         tries += 1;
         assert!(tries < 20, "it is never used again");
+    }
+    cluster.never_panicked();
+}
+
+#[test]
+fn status_and_get_do_without_a_hung_server_too_and_see_when_it_answers() {
+    let cluster = Cluster::start(10);
+    let home = cluster.home();
+    let content = Content::new(0, LENGTH);
+    let version = home.publish("file", &content).id().to_owned();
+    let hung = &cluster.servers[4];
+    for probe in ["status", "get"] {
+        cluster.freeze(4);
+        let ran = home.run(&["status", "file"]).ok();
+        let line = ran.text().lines().find(|line| line.contains(&hung.address)).unwrap();
+        assert!(line.contains("did not answer"), "{ran:?}");
+        assert_eq!(suspects(&home), [hung.store.as_str()]);
+        assert_eq!(home.get_version("file"), (content.digest(), version.clone()));
+        assert_eq!(suspects(&home), [hung.store.as_str()], "a read has nothing to say for it");
+        cluster.thaw(4);
+        let mut tries = 0;
+        while !suspects(&home).is_empty() {
+            home.run(&[probe, "file"]).ok();
+            tries += 1;
+            assert!(tries < 20, "{probe} never hears it");
+        }
     }
     cluster.never_panicked();
 }
@@ -61,4 +88,13 @@ fn publish(home: &Home, seed: u64) -> Told {
 fn placed(told: &Told, store: &str) -> usize {
     let shares = told.json["shares"].as_array().unwrap();
     shares.iter().filter(|share| share["server"] == store).count()
+}
+
+/// The servers that this user does not wait for.
+fn suspects(home: &Home) -> Vec<String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let names = Connection::open_with_flags(home.path("data/names.sqlite"), flags).unwrap();
+    let mut suspects = names.prepare("SELECT lower(hex(store)) FROM suspect").unwrap();
+    let rows = suspects.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
 }

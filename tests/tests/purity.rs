@@ -9,7 +9,7 @@ const BANNED: [&str; 4] = ["tokio", "tonic", "Instant", "SystemTime"];
 
 /// The machines: each a file, the folder of its name beside it if there is one, and what in that folder is the shell
 /// around the machine, by the beginning of its name.
-const MACHINES: [Machine; 10] = [
+const MACHINES: [Machine; 11] = [
     Machine { module: "client/src/base", has_folder: true, shell: &[] },
     Machine { module: "client/src/bring", has_folder: false, shell: &[] },
     Machine { module: "client/src/fetch", has_folder: true, shell: &["driver"] },
@@ -18,6 +18,7 @@ const MACHINES: [Machine; 10] = [
     Machine { module: "client/src/quorum", has_folder: false, shell: &[] },
     Machine { module: "client/src/retrieve", has_folder: true, shell: &["driver", "reading"] },
     Machine { module: "client/src/servermap", has_folder: false, shell: &[] },
+    Machine { module: "client/src/suspects", has_folder: false, shell: &[] },
     Machine { module: "client/src/time", has_folder: false, shell: &[] },
     Machine { module: "server/src/slot", has_folder: true, shell: &[] },
 ];

@@ -89,8 +89,16 @@ impl Driver {
         workers: Workers,
         outlet: Outlet,
     ) -> Self {
-        let RetrieveRequest { cap, origin, version, range, strict, allow_rollback, high_water } =
-            request;
+        let RetrieveRequest {
+            cap,
+            origin,
+            version,
+            range,
+            strict,
+            allow_rollback,
+            high_water,
+            suspects,
+        } = request;
         let request = Request {
             key_check: cap.key_check(),
             origin,
@@ -99,6 +107,7 @@ impl Driver {
             strict,
             allow_rollback,
             high_water,
+            suspects,
         };
         let (messages, inbox) = mpsc::unbounded_channel();
         Self {

@@ -17,7 +17,8 @@ impl Retrieve {
     pub(super) fn map(&mut self) {
         self.rounds += 1;
         let reachable: BTreeSet<StoreId> = self.roster.0.iter().copied().collect();
-        let mapping = Mapping::begin(self.now, self.to_ask(), reachable, self.patience);
+        let mapping = Mapping::begin(self.now, self.to_ask(), reachable, self.patience)
+            .suspecting(self.request.suspects.clone());
         let asked = mapping.pending().clone();
         self.phase = Phase::Mapping(mapping);
         for server in asked {

@@ -8,6 +8,7 @@ use tarn_proto::{SignedHeader, StoreId};
 use crate::base::{HighWater, Undecided};
 use crate::fetch::NotEnoughShares;
 use crate::servermap::Failure;
+use crate::suspects::Heard;
 use crate::time::Millis;
 
 /// What the caller is told when it is over.
@@ -17,6 +18,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// What went wrong with which server, whether or not it mattered.
     pub troubles: BTreeMap<StoreId, Trouble>,
+    /// Who kept it waiting, and who did not.
+    pub heard: Heard,
     /// How long it took.
     pub elapsed: Millis,
 }

@@ -11,6 +11,7 @@ use super::{Kind, Phase, ROUNDS_MAX, Retrieve};
 use crate::fetch::{Fetch, NotEnoughShares, RunFailure, RunId};
 use crate::quorum::distinct_shares;
 use crate::servermap::Failure;
+use crate::time::Millis;
 
 impl Retrieve {
     /// Begins to read what was found.
@@ -37,16 +38,29 @@ impl Retrieve {
         if is_asked && ask_next_at.is_none_or(|when| self.now < when) {
             return;
         }
+        let patience = self.patience.floor.times(self.patience.factor);
         let ordered = self.roster.0.iter().filter(|store| self.sources.contains_key(store));
         let next = ordered.copied().find(|store| !asked.contains(store));
         match next {
             Some(server) => {
                 asked.insert(server);
-                *ask_next_at = Some(self.now + self.patience.floor.times(self.patience.factor));
+                *ask_next_at = Some(self.now + patience);
+                self.rows_late(patience);
                 self.ask_rows(server);
             }
-            None if is_asked => *ask_next_at = None,
+            None if is_asked => {
+                *ask_next_at = None;
+                self.rows_late(patience);
+            }
             None => self.map_again(),
+        }
+    }
+
+    /// Whoever has not given the rows by now kept the reader waiting. They are taken all the same when they come.
+    fn rows_late(&mut self, waited: Millis) {
+        let owing = self.outstanding.values().filter(|sent| sent.kind == Kind::Rows);
+        for server in owing.map(|sent| sent.server).collect::<Vec<_>>() {
+            self.trouble(server, During::Rows, Failure::Late(waited));
         }
     }
 

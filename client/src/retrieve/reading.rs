@@ -1,11 +1,12 @@
 //! Reading a file, as a caller sees it: [`retrieve`] finds the version, [`Reading`] hands its bytes out as they come.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
 use futures::stream;
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::VersionId;
+use tarn_proto::{StoreId, VersionId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -17,6 +18,7 @@ use crate::encode::workers::Workers;
 use crate::fetch::driver::Clients;
 use crate::publish::Roster;
 use crate::servermap::Patience;
+use crate::suspects::Heard;
 
 mod error;
 
@@ -39,6 +41,8 @@ pub struct RetrieveRequest {
     pub allow_rollback: bool,
     /// The newest version that was seen before.
     pub high_water: Option<HighWater>,
+    /// Servers that kept somebody waiting before: see [`Suspects`](crate::suspects::Suspects).
+    pub suspects: BTreeSet<StoreId>,
 }
 
 /// Finds the version and begins to read it; `roster` says whom to ask, those that the file prefers first. Returns as
@@ -59,7 +63,7 @@ pub async fn retrieve(
     let run = Driver::new(request, clients, roster, patience, rng, workers, outlet).run();
     let mut driver = DriverTask(tokio::spawn(run));
     match announced.await {
-        Ok(found) => Ok(Reading { found, segments, driver: Some(driver) }),
+        Ok(found) => Ok(Reading { found, segments, driver: Some(driver), heard: Heard::default() }),
         Err(_over) => Err(match driver.report().await {
             Some(report) => RetrieveError::of(report),
             None => RetrieveError::stopping(),
@@ -74,12 +78,18 @@ pub struct Reading {
     segments: mpsc::Receiver<Bytes>,
     /// None once its report was taken.
     driver: Option<DriverTask>,
+    heard: Heard,
 }
 
 impl Reading {
     /// What is read, and how sure it is.
     pub const fn found(&self) -> &Found {
         &self.found
+    }
+
+    /// Which servers kept it waiting, and which did not; of nobody before the last segment was taken, or an error.
+    pub const fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// The next bytes of the range asked for, a segment at most; none after the last. What was handed out before an
@@ -93,6 +103,9 @@ impl Reading {
         };
         let report = driver.report().await;
         self.driver = None;
+        if let Some(report) = &report {
+            self.heard = report.heard.clone();
+        }
         match report {
             Some(Report { outcome: Outcome::Retrieved(_), .. }) => Ok(None),
             Some(report) => Err(RetrieveError::of(report)),

@@ -4,6 +4,7 @@
 mod choosing;
 mod endings;
 mod reading;
+mod slow_servers;
 
 use std::collections::BTreeSet;
 
@@ -54,6 +55,7 @@ impl Story {
             strict: false,
             allow_rollback: false,
             high_water: None,
+            suspects: BTreeSet::new(),
         };
         change(&mut request);
         let roster = Roster((0..stores).map(store).collect());

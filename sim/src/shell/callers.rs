@@ -309,6 +309,7 @@ impl Caller {
             strict,
             allow_rollback: false,
             high_water: self.high_water.get(&file).copied(),
+            suspects: BTreeSet::new(),
         };
         let (clients, roster) = (Arc::clone(&self.clients), of.roster.clone());
         let rng = self.draw_rng();

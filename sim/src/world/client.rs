@@ -300,6 +300,7 @@ fn read_request(task: &ReadTask, setup: &Setup, oracle: &Oracle) -> retrieve::Re
         strict: task.strict,
         allow_rollback: false,
         high_water: oracle.high_water(task.caller),
+        suspects: oracle.suspects(task.caller),
     }
 }
 

@@ -4,7 +4,7 @@ mod failed;
 mod output_file;
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -114,21 +114,23 @@ async fn get(
         strict: args.strict,
         allow_rollback: args.allow_rollback,
         high_water: file.high_water,
+        suspects: names.suspected()?,
     };
-    let tell = |error| failed(&error, session.grid(), args.json);
-    let mut reading = session.client.retrieve(request, rand::make_rng()).await.map_err(tell)?;
+    let mut reading = match session.client.retrieve(request, rand::make_rng()).await {
+        Ok(reading) => reading,
+        Err(error) => {
+            names.note_suspects(&error.heard);
+            return Err(failed(&error, session.grid(), args.json));
+        }
+    };
     let found = reading.found().clone();
     warn(&found);
-    match &args.output {
-        None => to_standard_output(&mut reading).await?,
-        Some(path) => {
-            let mut output = OutputFile::create(path)?;
-            while let Some(segment) = reading.next_segment().await.map_err(tell)? {
-                output.write(&segment)?;
-            }
-            output.finish()?;
-        }
-    }
+    let written = match &args.output {
+        None => to_standard_output(&mut reading).await,
+        Some(path) => to_file(&mut reading, path, session, args.json).await,
+    };
+    names.note_suspects(reading.heard());
+    written?;
     if let Some(high_water) = found.high_water {
         names.raise_high_water(file.cap.verify_cap().storage_index(), high_water)?;
     }
@@ -136,6 +138,20 @@ async fn get(
         output::print(described(file, &found, began.elapsed().as_secs_f64()))?;
     }
     Ok(())
+}
+
+async fn to_file(
+    reading: &mut Reading,
+    path: &Path,
+    session: &Session,
+    json: bool,
+) -> Result<(), CommandError> {
+    let tell = |error| failed(&error, session.grid(), json);
+    let mut output = OutputFile::create(path)?;
+    while let Some(segment) = reading.next_segment().await.map_err(tell)? {
+        output.write(&segment)?;
+    }
+    output.finish()
 }
 
 async fn to_standard_output(reading: &mut Reading) -> Result<(), CommandError> {

@@ -23,11 +23,10 @@ use tarn_proto::{Shape, VersionId};
 use self::file::File;
 use self::input::Prepared;
 use self::journal::NamesJournal;
-use self::settle::{note_suspects, remember, settle_others};
+use self::settle::{heard, remember, settle_others};
 use self::submission::Submission;
 use self::told::Told;
 use crate::cli::Global;
-use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::{FileName, Names};
@@ -159,7 +158,7 @@ async fn publish(
             attempt: submission.running.attempt(),
             tombstone: false,
             high_water: file.high_water,
-            suspects: names.suspects()?.at(UnixSeconds::since_epoch()),
+            suspects: names.suspected()?,
             spent: submission.spent(),
             left: submission.left(),
             journal: Arc::new(journal),
@@ -168,7 +167,7 @@ async fn publish(
     );
     let report = watch(&mut publishing, session).await?;
     remember(&mut names, &file, &mut submission.running, &report.outcome)?;
-    note_suspects(&mut names, &report)?;
+    names.note_suspects(&heard(&report));
     let settled = match report.outcome.published() {
         Some(published) => {
             settle_others(&mut names, &file, published.version, session, home).await?

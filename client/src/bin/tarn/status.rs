@@ -36,15 +36,13 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
-    let names = Names::open(home.data())?;
+    let mut names = Names::open(home.data())?;
     let Some(file) = &args.file else { return print_unfinished(args, &names, home) };
     let file = File::find(&file.parse()?, &names, home)?;
     let session = Session::open(global, home).await?;
-    let window = match &file.origin {
-        Origin::Creator(window) => Some(window),
-        Origin::CapHolder => None,
-    };
-    let map = session.client.survey(file.cap.storage_index(), window).await;
+    let suspects = names.suspected()?;
+    let map = session.client.survey(file.cap.storage_index(), &file.origin, suspects).await;
+    names.note_suspects(&map.heard());
     let status = Status { evidence: map.evidence(), choice: map.choose(&file.origin), map: &map };
     let told = if args.json {
         output::print(status.json(&file, session.grid()))

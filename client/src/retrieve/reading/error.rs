@@ -7,6 +7,7 @@ use tarn_proto::{SignedHeader, StoreId};
 use crate::base::{HighWater, Undecided};
 use crate::fetch::NotEnoughShares;
 use crate::retrieve::outcome::{Outcome, Report, Shortfall, Trouble};
+use crate::suspects::Heard;
 
 /// Why nothing, or no more, was read, with what went wrong at each server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +17,8 @@ pub struct RetrieveError {
     pub failure: RetrieveFailure,
     /// What went wrong last with each server, whether or not it mattered.
     pub troubles: BTreeMap<StoreId, Trouble>,
+    /// Who kept it waiting, and who did not.
+    pub heard: Heard,
 }
 
 /// Why nothing, or no more, was read.
@@ -86,11 +89,13 @@ pub enum RetrieveFailure {
 
 impl RetrieveError {
     pub(super) fn of(report: Report) -> Self {
-        Self { failure: report.outcome.into(), troubles: report.troubles }
+        let Report { outcome, troubles, heard, elapsed: _ } = report;
+        Self { failure: outcome.into(), troubles, heard }
     }
 
-    pub(super) const fn stopping() -> Self {
-        Self { failure: RetrieveFailure::Stopping, troubles: BTreeMap::new() }
+    pub(super) fn stopping() -> Self {
+        let (troubles, heard) = (BTreeMap::new(), Heard::default());
+        Self { failure: RetrieveFailure::Stopping, troubles, heard }
     }
 }
 

@@ -1,17 +1,32 @@
-//! Which servers kept earlier publishes waiting, kept between commands. A hint: what is lost of it costs a short wait.
+//! Which servers kept earlier commands waiting, kept between them. A hint: what is lost of it costs a short wait.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rusqlite::{TransactionBehavior, named_params};
-use tarn_client::suspects::{Suspects, Suspicion};
+use tarn_client::suspects::{Heard, Suspects, Suspicion};
+use tarn_proto::StoreId;
 
 use super::record::{bytes, parsed, seconds, seconds_to_sql};
 use super::{Names, NamesError};
 use crate::clock::UnixSeconds;
 
 impl Names {
-    /// The servers that are not waited for.
-    pub(crate) fn suspects(&self) -> Result<Suspects, NamesError> {
+    /// The servers that are not waited for now.
+    pub(crate) fn suspected(&self) -> Result<BTreeSet<StoreId>, NamesError> {
+        Ok(self.suspects()?.at(UnixSeconds::since_epoch()))
+    }
+
+    /// Remembers which servers kept a command waiting, and which did not. What the command did stands without it.
+    pub(crate) fn note_suspects(&mut self, heard: &Heard) {
+        let now = UnixSeconds::since_epoch();
+        if let Err(error) = self.change_suspects(|suspects| suspects.note(now, heard)) {
+            tracing::warn!(%error, "which servers were slow is not remembered");
+        }
+    }
+
+    /// What is held against servers.
+    pub(super) fn suspects(&self) -> Result<Suspects, NamesError> {
         let failed = NamesError::during("look up slow servers", &self.file);
         let mut statement = self
             .connection
@@ -28,7 +43,7 @@ impl Names {
     }
 
     /// Changes what is remembered of them.
-    pub(crate) fn change_suspects(
+    pub(super) fn change_suspects(
         &mut self,
         change: impl FnOnce(&mut Suspects),
     ) -> Result<(), NamesError> {

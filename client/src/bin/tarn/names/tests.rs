@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tarn_client::caps::WriteCap;
 use tarn_client::grid::GridServer;
-use tarn_client::suspects::Suspects;
+use tarn_client::suspects::{Heard, Suspects};
 use tarn_proto::geometry::Geometry;
 use tarn_proto::{
     AttemptId, Header, SequenceNumber, Shape, SignedHeader, StoreId, VersionId, Window,
@@ -347,11 +347,13 @@ fn slow_servers_are_remembered_between_commands() {
     let (folder, mut names) = names();
     let slow = StoreId::new([1; 16]);
     let now = Duration::from_secs(NOW.get());
-    names.change_suspects(|suspects| suspects.note(now, [slow], &[slow].into())).unwrap();
+    let mut heard = Heard { asked: [slow].into(), silent: [slow].into() };
+    names.change_suspects(|suspects| suspects.note(now, &heard)).unwrap();
     drop(names);
     let mut names = Names::open(folder.path()).unwrap();
     assert_eq!(names.suspects().unwrap().at(now), [slow].into());
-    names.change_suspects(|suspects| suspects.note(now, [slow], &[].into())).unwrap();
+    heard.answered(slow);
+    names.change_suspects(|suspects| suspects.note(now, &heard)).unwrap();
     assert_eq!(names.suspects().unwrap(), Suspects::default());
 }
 

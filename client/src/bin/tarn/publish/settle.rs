@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tarn_client::base::{Evidence, Origin};
+use tarn_client::base::Evidence;
 use tarn_client::publish::outcome::{Outcome, Report};
+use tarn_client::suspects::Heard;
 use tarn_proto::{SignedHeader, VersionId};
 
 use super::file::File;
-use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::{HighWater, Names};
@@ -47,14 +47,12 @@ impl Settled {
     }
 }
 
-/// Remembers which servers kept this publish waiting, and which did not.
-pub(super) fn note_suspects(names: &mut Names, report: &Report) -> Result<(), CommandError> {
+/// Which servers kept this publish waiting, and which did not.
+pub(super) fn heard(report: &Report) -> Heard {
     let placed = report.outcome.published().map(|published| &published.placement);
     let troubled = report.troubles.keys();
-    let asked = placed.into_iter().flat_map(BTreeMap::keys).chain(troubled).copied();
-    let now = UnixSeconds::since_epoch();
-    names.change_suspects(|suspects| suspects.note(now, asked, &report.silent))?;
-    Ok(())
+    let asked = placed.into_iter().flat_map(BTreeMap::keys).chain(troubled).copied().collect();
+    Heard { asked, silent: report.silent.clone() }
 }
 
 /// Raises the file's high-water mark, and takes this submission off the record if its outcome is known.
@@ -95,12 +93,9 @@ pub(super) async fn settle_others(
     if unfinished.is_empty() {
         return Ok(Vec::new());
     }
-    let window = match &file.origin {
-        Origin::Creator(window) => Some(window),
-        Origin::CapHolder => None,
-    };
-    let evidence = session.client.survey(file.storage_index(), window).await.evidence();
-    settle(unfinished, published, &evidence, names, home)
+    let suspects = names.suspected()?;
+    let map = session.client.survey(file.storage_index(), &file.origin, suspects).await;
+    settle(unfinished, published, &map.evidence(), names, home)
 }
 
 /// Takes those off the record of which it is known now what became of them, by what servers say and by the version that
@@ -168,6 +163,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::clock::UnixSeconds;
     use crate::names::JournalEntry;
 
     const STORE: StoreId = StoreId::new([1; 16]);
