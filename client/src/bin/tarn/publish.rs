@@ -1,10 +1,11 @@
 //! `tarn publish`: a file or a pipe becomes the newest version of a named file. Where the bytes come from is in
-//! `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in `submission`; how the end
-//! is told, in `told`.
+//! `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in `submission`, and what
+//! becomes of one whose content is lost, in `lost`; how the end is told, in `told`.
 
 mod file;
 mod input;
 mod journal;
+mod lost;
 mod progress;
 mod settle;
 mod submission;
@@ -20,8 +21,8 @@ use tarn_client::publish::outcome::Report;
 use tarn_client::publish::publishing::Publishing;
 use tarn_proto::{Shape, VersionId};
 
-use self::file::File;
-use self::input::Prepared;
+use self::file::{File, Meant};
+use self::input::Input;
 use self::journal::NamesJournal;
 use self::settle::{heard, remember, settle_others};
 use self::submission::Submission;
@@ -127,24 +128,49 @@ pub(crate) fn parse_version(text: &str) -> Result<VersionId, String> {
 
 /// Runs the command.
 pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
-    let prepared = Prepared::from(args, home).await?;
+    let meant = Meant::of(args)?;
+    let input = match Input::of(&args.source, home).await {
+        Err(error) if args.only_resumes => Err(error.sentence().to_owned()),
+        input => Ok(input?),
+    };
     let session = Session::open(global, home).await?;
-    let ended = publish(args, prepared, &session, home).await;
+    let ended = match input {
+        Ok(input) => publish(args, meant, input, &session, home).await,
+        Err(why) => settle(args, meant, &why, &session, home).await,
+    };
     let closed = session.close().await;
     ended.and(closed)
 }
 
+/// Settles what was cut off without its content.
+async fn settle(
+    args: &Args,
+    meant: Meant,
+    why: &str,
+    session: &Session,
+    home: &Home,
+) -> Result<(), CommandError> {
+    let mut names = Names::open(home.data())?;
+    let file = File::find(args, meant, session, &mut names)?;
+    lost::tell(&file, why, args.json, &mut names, session, home).await
+}
+
 async fn publish(
     args: &Args,
-    prepared: Prepared,
+    meant: Meant,
+    input: Input,
     session: &Session,
     home: &Home,
 ) -> Result<(), CommandError> {
     let mut names = Names::open(home.data())?;
     unfinished::sweep(&names, home)?;
-    let file = File::find(args, prepared.wanted, session, &mut names)?;
-    let mut submission = Submission::choose(prepared.input, &file, &names, session, home).await?;
-    submission.announce(args)?;
+    let file = File::find(args, meant, session, &mut names)?;
+    let mut submission = Submission::choose(input, &file, &names, session, home).await?;
+    if args.only_resumes && submission.earlier.is_none() {
+        let why = "its content is not what was being published any more";
+        return lost::tell(&file, why, args.json, &mut names, session, home).await;
+    }
+    submission.announce();
     let bytes = submission.content.length();
     let journal = NamesJournal::new(Names::open(home.data())?, submission.input.clone());
     let mut publishing = session.client.publish(
@@ -179,6 +205,7 @@ async fn publish(
         file: &file,
         bytes,
         resumed: submission.earlier.is_some(),
+        lost: false,
         settled: &settled,
         grid: session.grid(),
     };

@@ -1,5 +1,5 @@
 //! `tarn resume`: goes on with a publish that was cut off, from the file it was reading or from what was kept of its
-//! pipe. Finds out which that is; the rest is `tarn publish`'s.
+//! pipe. Finds out which that is; the rest is `tarn publish`'s, also what becomes of one whose content is lost.
 
 use crate::cli::Global;
 use crate::error::CommandError;
@@ -11,7 +11,8 @@ use crate::unfinished::Unfinished;
 
 /// Goes on with a publish that was cut off, and says how it ends. It takes effect once, whatever had been done.
 ///
-/// Publishing the same content again does the same.
+/// Publishing the same content again does the same. If its content is gone or was changed, it is settled as far as
+/// servers tell: whether it took effect, or never will, or that this is not known yet.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tarn resume report.pdf")]
 pub(crate) struct Args {
@@ -38,14 +39,10 @@ pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(),
                 .hint("`tarn status` lists those that were"),
         });
     };
-    let kept = last.kept_input(home);
-    let source = match (&last.newest.input, kept) {
+    let source = match (&last.newest.input, last.kept_input(home)) {
         (_, Some(kept)) => Source::Kept(kept),
         (Some(path), None) => Source::File(path.clone()),
-        (None, None) => {
-            return Err(CommandError::failed("where its content came from is not known")
-                .hint("publish it anew, which settles what was cut off, or `tarn abandon` it"));
-        }
+        (None, None) => Source::Lost,
     };
     publish::run(&publish::Args::resuming(source, file, args.json), global, home).await
 }

@@ -26,18 +26,14 @@ pub(crate) enum Source {
     Pipe,
     /// What was kept of a pipe, in this file.
     Kept(PathBuf),
+    /// Nobody knows any more.
+    Lost,
 }
 
 impl From<OsString> for Source {
     fn from(typed: OsString) -> Self {
         if typed == "-" { Self::Pipe } else { Self::File(typed.into()) }
     }
-}
-
-/// What is known before any server is: what was typed of the file, and the content.
-pub(super) struct Prepared {
-    pub(super) wanted: Meant,
-    pub(super) input: Input,
 }
 
 /// What is to be published.
@@ -49,24 +45,32 @@ pub(super) struct Input {
     pub(super) running: Running,
 }
 
-impl Prepared {
-    pub(super) async fn from(args: &Args, home: &Home) -> Result<Self, CommandError> {
+impl Meant {
+    /// The file that was typed.
+    pub(super) fn of(args: &Args) -> Result<Self, CommandError> {
         let path = match &args.source {
-            Source::Pipe | Source::Kept(_) => None,
-            Source::File(path) => Some(
+            // What is resumed has its name, and its path may be gone.
+            Source::File(path) if !args.only_resumes => Some(
                 path_identity(path).map_err(|error| CommandError::file("find", path, &error))?,
             ),
+            Source::File(_) | Source::Pipe | Source::Kept(_) | Source::Lost => None,
         };
-        let wanted = match (&args.cap, &args.name, &path) {
-            (Some(text), _, _) => Meant::Cap(write_cap(text)?),
-            (None, Some(name), path) => Meant::Named(Wanted::Name(name.clone(), path.clone())),
-            (None, None, Some(path)) => Meant::Named(Wanted::Path(path.clone())),
+        match (&args.cap, &args.name, path) {
+            (Some(text), _, _) => Ok(Self::Cap(write_cap(text)?)),
+            (None, Some(name), path) => Ok(Self::Named(Wanted::Name(name.clone(), path))),
+            (None, None, Some(path)) => Ok(Self::Named(Wanted::Path(path))),
             (None, None, None) => {
-                return Err(CommandError::usage("what comes through a pipe needs --name or --cap"));
+                Err(CommandError::usage("what comes through a pipe needs --name or --cap"))
             }
-        };
+        }
+    }
+}
+
+impl Input {
+    /// The content, as it is there now.
+    pub(super) async fn of(source: &Source, home: &Home) -> Result<Self, CommandError> {
         let running = begin(home)?;
-        let (content, path) = match &args.source {
+        let (content, path) = match source {
             Source::File(path) => {
                 let content =
                     Content::file(path).map_err(|error| CommandError::failed(chain(&error)))?;
@@ -83,8 +87,11 @@ impl Prepared {
                     Spool::open(path).map_err(|error| CommandError::file("read", path, &error))?;
                 (Content::Spool(kept), path.clone())
             }
+            Source::Lost => {
+                return Err(CommandError::failed("where its content came from is not known"));
+            }
         };
-        Ok(Self { wanted, input: Input { content, path, running } })
+        Ok(Self { content, path, running })
     }
 }
 

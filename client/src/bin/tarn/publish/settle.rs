@@ -18,11 +18,11 @@ use crate::unfinished::{Running, Unfinished};
 /// A publish that was cut off, and of which it is known now what became of it.
 pub(super) struct Settled {
     /// The version that it became, or was going to.
-    version: VersionId,
+    pub(super) version: VersionId,
     /// That version's header; none if only its id is known.
-    header: Option<SignedHeader>,
+    pub(super) header: Option<SignedHeader>,
     /// Whether it was published; it never will be otherwise.
-    published: bool,
+    pub(super) published: bool,
 }
 
 impl Settled {
@@ -95,21 +95,21 @@ pub(super) async fn settle_others(
     }
     let suspects = names.suspected()?;
     let map = session.client.survey(file.storage_index(), &file.origin, suspects).await;
-    settle(unfinished, published, &map.evidence(), names, home)
+    settle(unfinished, Some(published), &map.evidence(), names, home)
 }
 
-/// Takes those off the record of which it is known now what became of them, by what servers say and by the version that
-/// was just published.
-fn settle(
+/// Takes those off the record of which it is known now what became of them, by what servers say and by a version that
+/// was just published, if there is one.
+pub(super) fn settle(
     unfinished: Vec<Unfinished>,
-    published: VersionId,
+    published: Option<VersionId>,
     evidence: &Evidence,
     names: &mut Names,
     home: &Home,
 ) -> Result<Vec<Settled>, CommandError> {
     let mut settled = Vec::new();
     for unfinished in unfinished {
-        let mut certain = std::iter::once(published).chain(evidence.newest_certain());
+        let mut certain = published.into_iter().chain(evidence.newest_certain());
         let Some(became) = certain.find_map(|version| became(&unfinished, version, evidence))
         else {
             continue;
@@ -124,7 +124,7 @@ fn settle(
 }
 
 /// What became of a publish, if this Published version tells: a version of it is below, or none is nor can be any more.
-fn became(
+pub(super) fn became(
     unfinished: &Unfinished,
     published: VersionId,
     evidence: &Evidence,

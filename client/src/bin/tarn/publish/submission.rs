@@ -8,7 +8,6 @@ use tarn_client::encode::source::Source as Content;
 use tarn_client::publish::outcome::Landed;
 use tarn_proto::SequenceNumber;
 
-use super::Args;
 use super::file::File;
 use super::input::Input;
 use crate::error::{CommandError, chain};
@@ -52,22 +51,13 @@ impl Submission {
         Ok(Self { running, content, input: path, earlier: None })
     }
 
-    /// Tells a person that an earlier publish is taken up, or, where nothing else was asked for, that none can be.
-    pub(super) fn announce(&self, args: &Args) -> Result<(), CommandError> {
-        match &self.earlier {
-            Some(earlier) => {
-                let header = earlier.newest.signed.header();
-                output::say(format_args!(
-                    "taking up the publish of version {} that was cut off",
-                    header.sequence_number
-                ));
-                Ok(())
-            }
-            None if args.only_resumes => {
-                Err(CommandError::failed("its content is not what was being published any more")
-                    .hint("publish it anew, which settles what was cut off, or `tarn abandon` it"))
-            }
-            None => Ok(()),
+    /// Tells a person that an earlier publish is taken up.
+    pub(super) fn announce(&self) {
+        if let Some(earlier) = &self.earlier {
+            output::say(format_args!(
+                "taking up the publish of version {} that was cut off",
+                earlier.newest.signed.header().sequence_number
+            ));
         }
     }
 

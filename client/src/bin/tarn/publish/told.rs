@@ -1,17 +1,18 @@
-//! What a person, or a program, is told of a publish: a table, one JSON object, a sentence with its exit code.
+//! What a person, or a program, is told of a publish: a table, one JSON object; in `why`, a sentence with its exit code.
+
+mod why;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tarn_client::base::Undecided;
 use tarn_client::grid::Grid;
-use tarn_client::publish::outcome::{During, Landed, Outcome, Published, Report, Trouble};
+use tarn_client::publish::outcome::{During, Outcome, Published, Report, Trouble};
 use tarn_client::quorum::Placement;
 use tarn_proto::{ShareNumber, SignedHeader, StoreId};
 
 use super::file::File;
 use super::settle::Settled;
-use crate::error::{CommandError, Exit};
+use crate::error::CommandError;
 use crate::output::{self, Size, Span, list, short};
 use crate::table::{Column, Table};
 
@@ -22,6 +23,8 @@ pub(super) struct Told<'a> {
     pub(super) bytes: u64,
     /// Whether a publish that was cut off was taken up.
     pub(super) resumed: bool,
+    /// Whether its content was lost, so that all that could be done was to ask what became of it.
+    pub(super) lost: bool,
     /// Others that were cut off, and of which it is known now what became of them.
     pub(super) settled: &'a [Settled],
     pub(super) grid: &'a Grid,
@@ -126,102 +129,6 @@ impl Told<'_> {
         servers.iter().map(server).collect()
     }
 
-    /// The error that ends the command, unless it published.
-    pub(super) fn ended(&self) -> Result<(), CommandError> {
-        let Some(sentence) = self.sentence() else { return Ok(()) };
-        let error = CommandError::ended(sentence, exit(&self.report.outcome));
-        Err(match hint(&self.report.outcome) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        })
-    }
-
-    /// What went wrong; none when nothing did.
-    fn sentence(&self) -> Option<String> {
-        Some(match &self.report.outcome {
-            Outcome::Published(_) => return None,
-            Outcome::UncoordinatedWrite { theirs } => {
-                format!(
-                    "another writer published {} meanwhile; nothing was changed",
-                    version(theirs.as_ref())
-                )
-            }
-            Outcome::Stale { now } => {
-                format!("the newest version is {}; nothing was changed", version(now.as_ref()))
-            }
-            Outcome::Contended => format!(
-                "others kept publishing this file, through {} tries; nothing was changed",
-                self.report.rounds
-            ),
-            Outcome::NotEnoughServers(shortfall) => format!(
-                "only {} of the file's {} servers can be used and {} are needed; nothing was changed",
-                shortfall.usable, shortfall.window, shortfall.quorum
-            ),
-            Outcome::Undecided(undecided) => {
-                format!("{}; nothing was changed", self.undecided(undecided))
-            }
-            Outcome::Partial(landed) => {
-                format!(
-                    "{} and cannot be completed: it may or may not be built on",
-                    self.landed(landed)
-                )
-            }
-            Outcome::Unknown(landed) => {
-                format!(
-                    "{}, then the servers stopped answering: it may be published or not",
-                    self.landed(landed)
-                )
-            }
-            Outcome::Cancelled => "called off; nothing was changed".to_owned(),
-            Outcome::SourceChanged => {
-                "the input changed while it was read; nothing was changed on the servers".to_owned()
-            }
-            Outcome::Failed { cause } => format!("{cause}; nothing was changed"),
-        })
-    }
-
-    fn undecided(&self, undecided: &Undecided) -> String {
-        let needed = undecided.needed();
-        let named: Vec<String> = needed.iter().map(|store| self.address(*store)).collect();
-        let needed = if named.is_empty() {
-            String::new()
-        } else {
-            format!("; any of these would help: {}", named.join(", "))
-        };
-        match undecided {
-            Undecided::NoMajority { .. } => {
-                format!("too few of the file's servers answered to tell its newest version{needed}")
-            }
-            // Everybody answered: it is no answer that lacks, but shares.
-            Undecided::InDoubt { newest, silent } if silent.is_empty() => format!(
-                "{} may have been published, and too few good shares of it are left to build on",
-                version(Some(newest))
-            ),
-            Undecided::InDoubt { newest, .. } => {
-                format!("it cannot be told whether {} was published{needed}", version(Some(newest)))
-            }
-            Undecided::BelowHighWater { seen, .. } => format!(
-                "the newest version these servers know is older than version {} ({}), which was seen here before{needed}",
-                seen.sequence_number, seen.version
-            ),
-            Undecided::Windows => {
-                "the file's headers name different sets of servers, and none names both".to_owned()
-            }
-            Undecided::NoHeader { .. } => {
-                "no server that answered knows this file: is this the right grid?".to_owned()
-            }
-        }
-    }
-
-    fn landed(&self, landed: &Landed) -> String {
-        let version = version(Some(&landed.header));
-        let unknown = match landed.unknown.len() {
-            0 => String::new(),
-            count => format!(" and perhaps on {count} more"),
-        };
-        format!("{version} is on {} servers{unknown}", landed.accepted.len())
-    }
-
     fn address(&self, store: StoreId) -> String {
         let listed = self.grid.find(store);
         listed.map_or_else(|| "no known address".to_owned(), |server| server.address.to_string())
@@ -295,47 +202,6 @@ const fn name(outcome: &Outcome) -> &'static str {
         Outcome::Cancelled => "cancelled",
         Outcome::SourceChanged => "source_changed",
         Outcome::Failed { .. } => "failed",
-    }
-}
-
-const fn exit(outcome: &Outcome) -> Exit {
-    match outcome {
-        Outcome::Published(_) => Exit::Done,
-        Outcome::UncoordinatedWrite { .. } | Outcome::Stale { .. } | Outcome::Contended => {
-            Exit::Conflict
-        }
-        Outcome::NotEnoughServers(_) | Outcome::Undecided(_) => Exit::Unavailable,
-        Outcome::Partial(_) | Outcome::Unknown(_) => Exit::Unsettled,
-        Outcome::Cancelled | Outcome::SourceChanged | Outcome::Failed { .. } => Exit::Failed,
-    }
-}
-
-fn hint(outcome: &Outcome) -> Option<&'static str> {
-    match outcome {
-        Outcome::UncoordinatedWrite { .. } | Outcome::Stale { .. } => {
-            Some("read the newest version, then publish again on top of it with --if-version")
-        }
-        Outcome::Contended => Some("try again, or agree on who writes"),
-        Outcome::Undecided(undecided) if undecided.needed().is_empty() => {
-            Some("bring back servers or disks that have it, then publish again")
-        }
-        Outcome::NotEnoughServers(_) | Outcome::Undecided(_) => {
-            Some("start the servers named above, then publish again")
-        }
-        Outcome::Partial(_) | Outcome::Unknown(_) => {
-            Some("publish it again, or `tarn resume` it, when its servers answer")
-        }
-        Outcome::SourceChanged => Some("publish again when nobody writes to it"),
-        Outcome::Published(_) | Outcome::Cancelled | Outcome::Failed { .. } => None,
-    }
-}
-
-fn version(header: Option<&SignedHeader>) -> String {
-    match header {
-        None => "none".to_owned(),
-        Some(header) => {
-            format!("version {} ({})", header.header().sequence_number, header.version())
-        }
     }
 }
 
