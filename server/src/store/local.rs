@@ -34,6 +34,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -61,6 +62,7 @@ use crate::store::{Revision, Space, Store, StoreError};
 /// which waits for the disk.
 pub struct LocalStore {
     id: StoreId,
+    recovered: Option<Recovered>,
     folder: Folder,
     reserve_bytes: u64,
     readers: Arc<Readers>,
@@ -69,6 +71,29 @@ pub struct LocalStore {
     committer: Committer,
     _sweeper: Sweeper,
     _lock: FolderLock,
+}
+
+/// What was in a store when it was opened, and what an earlier process had left unfinished there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// Slots that were ever written.
+    pub slots: u64,
+    /// Chunks that they lie in.
+    pub chunks: usize,
+    /// Chunks that were being written. They were removed.
+    pub unfinished: usize,
+    /// Chunks that no slot names. They were removed.
+    pub unnamed: usize,
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slots, chunks, unfinished, unnamed } = self;
+        write!(
+            f,
+            "{slots} slots and {chunks} chunks; removed {unfinished} unfinished chunks and {unnamed} that no slot names"
+        )
+    }
 }
 
 /// Why a folder was not made a store. Nothing was changed, or the same call may be made again.
@@ -156,7 +181,7 @@ impl LocalStore {
         folder.sync().map_err(failed)?;
         let connection = schema::open_writer(&folder.database())?;
         let id = schema::read_id(&connection)?;
-        clean(&folder, &connection)?;
+        let recovered = clean(&folder, &connection)?;
 
         let sweeper = Sweeper::start().map_err(failed)?;
         let (queue, inbox) = channel();
@@ -172,6 +197,7 @@ impl LocalStore {
         .map_err(failed)?;
         Ok(Self {
             id,
+            recovered,
             reserve_bytes,
             readers: Arc::new(Readers::of(folder.database())),
             chunks: Arc::new(Chunks {
@@ -194,6 +220,11 @@ impl LocalStore {
         let id = draw_id(rng);
         schema::write_id(&folder.database(), id)?;
         Ok(id)
+    }
+
+    /// What was found when it was opened; none if its database is too damaged to tell.
+    pub const fn recovered(&self) -> Option<&Recovered> {
+        self.recovered.as_ref()
     }
 
     /// How many durable transactions there were since the store was opened.
@@ -305,17 +336,20 @@ fn inspect(folder: &Folder) -> Result<Found, StoreError> {
 }
 
 /// Removes unfinished chunks and those that no manifest names.
-fn clean(folder: &Folder, connection: &Connection) -> Result<(), StoreError> {
+fn clean(folder: &Folder, connection: &Connection) -> Result<Option<Recovered>, StoreError> {
     let failed = |error| fault::io("cleaning the store's folder", error);
     let staged = folder.list_staged().map_err(failed)?;
     for path in &staged {
         folder::remove_file(path).map_err(failed)?;
     }
-    let named = match tables::named_chunks(connection) {
-        Ok(named) => named,
+    let read = || -> rusqlite::Result<_> {
+        Ok((tables::count_slots(connection)?, tables::named_chunks(connection)?))
+    };
+    let (slots, named) = match read() {
+        Ok(read) => read,
         Err(error) => {
             tracing::error!(%error, "the database is damaged: chunks nobody names are kept");
-            return Ok(());
+            return Ok(None);
         }
     };
     let mut orphans = folder.list_chunks().map_err(failed)?;
@@ -323,9 +357,9 @@ fn clean(folder: &Folder, connection: &Connection) -> Result<(), StoreError> {
     for id in &orphans {
         folder::remove_file(&folder.chunk(*id)).map_err(failed)?;
     }
-    let (staged, orphans) = (staged.len(), orphans.len());
-    tracing::info!(staged, orphans, named = named.len(), "removed unfinished chunks");
-    Ok(())
+    let (chunks, unfinished, unnamed) = (named.len(), staged.len(), orphans.len());
+    tracing::info!(slots, chunks, unfinished, unnamed, "opened the store");
+    Ok(Some(Recovered { slots, chunks, unfinished, unnamed }))
 }
 
 fn draw_id(rng: &mut (impl Rng + ?Sized)) -> StoreId {

@@ -9,6 +9,7 @@ use serde_json::json;
 use tarn_server::ServerConfig;
 use tarn_server::config::Token;
 use tarn_server::scrub::{DamagedShare, Pace, Scrubbed, Scrubbing};
+use tarn_server::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -162,6 +163,9 @@ async fn serve(args: &RunArgs) -> Result<(), CommandError> {
     })?;
     let shutdown = stop_signal()?;
     let store = servers::open(&args.folder).await?;
+    if let Some(recovered) = store.recovered() {
+        output::say(format_args!("store {} holds {recovered}", store.id()));
+    }
     let server = Server::start(store, listener, config, shutdown)?;
     output::say(format_args!("store {} listens on {}", server.store, server.address));
     let store = server.store;

@@ -116,6 +116,12 @@ pub(super) fn named_chunks(connection: &Connection) -> rusqlite::Result<BTreeSet
     rows.map(|id| Ok(ChunkId(u128::from_be_bytes(id?)))).collect()
 }
 
+/// How many slots there are.
+pub(super) fn count_slots(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .query_row("SELECT count(*) FROM slots", [], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
+}
+
 /// The next slots above this one, ascending.
 pub(super) fn slots(
     connection: &Connection,

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 use super::support::{Author, folder, in_chunk, names, open, outsider, rng, write_chunk};
-use crate::store::local::{InitError, LocalStore, OpenError};
+use crate::store::local::{InitError, LocalStore, OpenError, Recovered};
 use crate::store::{Store, StoreError};
 
 #[test]
@@ -111,6 +111,8 @@ async fn opening_removes_what_no_manifest_names() {
     fs::write(folder.path().join("chunks/README"), "not ours").unwrap();
 
     let store = open(&folder);
+    let recovered = Recovered { slots: 1, chunks: 1, unfinished: 1, unnamed: 1 };
+    assert_eq!(store.recovered(), Some(&recovered));
     assert_eq!(names(folder.path(), "staging"), [""; 0]);
     let mut left = names(folder.path(), "chunks");
     left.retain(|name| name != "README");
