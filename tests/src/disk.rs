@@ -10,6 +10,8 @@ use std::{fmt, fs};
 
 use tempfile::TempDir;
 
+use crate::remains::nothing_remains;
+
 /// A folder with a store in it, and beside that what the disk needs.
 #[derive(Debug)]
 pub struct Disk {
@@ -218,6 +220,12 @@ impl Disk {
     fn path(&self, inside: &str) -> PathBuf {
         // The disk knows files by the paths that the system has for them.
         self.folder.path().canonicalize().unwrap().join(inside)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        nothing_remains(self.folder.path());
     }
 }
 

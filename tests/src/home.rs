@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::binary;
 use crate::content::{Content, Fingerprint};
 use crate::disk::copy_folder;
+use crate::remains::nothing_remains;
 use crate::running::Running;
 use crate::told::Told;
 
@@ -119,6 +120,12 @@ impl Home {
         assert_eq!(json["confirmed"], true, "{ran:?}");
         let version = json["version"]["id"].as_str().unwrap().to_owned();
         (Fingerprint::of(&std::fs::read(output).unwrap()), version)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        nothing_remains(self.folder.path());
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A [`Home`] runs the command with folders of its own, a [`Cluster`] is ten or more server processes below one,
 //! [`Told`] is what `tarn publish --json` said; a [`Lone`] server has a [`Disk`] that fails on cue. All of it is gone when
-//! it is dropped, also when a story fails.
+//! it is dropped, also when a story fails; and a story fails that leaves a process or a folder behind.
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on must end")]
 
 pub mod binary;
@@ -12,6 +12,7 @@ pub mod content;
 pub mod disk;
 pub mod home;
 pub mod lone;
+mod remains;
 pub mod rounds;
 pub mod running;
 pub mod told;
