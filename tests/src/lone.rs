@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -78,21 +78,30 @@ impl Lone {
 
     /// Starts the server on its disk, and waits until it listens or has ended.
     pub fn try_serve(&self, strike: Option<&Strike>) -> Serving {
-        let store = self.disk.store();
-        let words = ["server", "run", &store.to_string_lossy(), "--listen", &self.address];
-        let mut command = self.home.command(&words);
+        let mut command = self.command();
         self.disk.preload(&mut command, strike);
+        Serving::start(command)
+    }
+
+    /// The server's command, not yet run, and with nothing under it but the real disk.
+    pub fn command(&self) -> Command {
+        let store = self.disk.store();
+        self.home.command(&["server", "run", &store.to_string_lossy(), "--listen", &self.address])
+    }
+}
+
+impl Serving {
+    /// Starts a server, and waits until it listens or has ended.
+    pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (listening, listens) = channel();
         let said = std::thread::spawn(move || listen(stderr, listening));
         let listens = listens.recv().is_ok();
-        Serving { listens, child: Mutex::new(child), said: Mutex::new(Some(said)) }
+        Self { listens, child: Mutex::new(child), said: Mutex::new(Some(said)) }
     }
-}
 
-impl Serving {
     /// Asks it to stop. It may have ended.
     pub fn ask_to_stop(&self) {
         let mut child = self.child.lock().unwrap();
