@@ -44,7 +44,8 @@ impl Home {
 
     /// Another user with a copy of this one's files, on the same grid.
     pub fn copy(&self) -> Self {
-        let copy = Self::new(self.grid.as_deref());
+        let mut copy = Self::new(self.grid.as_deref());
+        copy.patience = self.patience;
         copy_folder(self.folder.path(), copy.folder.path());
         copy
     }
