@@ -1,7 +1,7 @@
 //! The slots in use: one lock each, under which the slot's state is loaded, judged and changed. Holds no rules. A
 //! slot that nobody uses is forgotten; what it knew beyond its manifest concerned only those who used it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tarn_proto::{AttemptId, ConversationId, Refusal, SlotState, StorageIndex};
@@ -20,7 +20,13 @@ pub(crate) struct Slots<S> {
     store: Arc<S>,
     clock: Clock,
     promise: Millis,
-    entries: Mutex<BTreeMap<StorageIndex, Arc<Entry>>>,
+    entries: Mutex<BTreeMap<StorageIndex, InUse>>,
+}
+
+/// A slot that somebody is using, and how many are.
+struct InUse {
+    entry: Arc<Entry>,
+    handles: usize,
 }
 
 struct Entry {
@@ -45,13 +51,18 @@ impl<S: Store> Slots<S> {
 
     /// The slot of this file.
     pub(crate) fn get(self: &Arc<Self>, storage_index: StorageIndex) -> SlotHandle<S> {
-        let entry = Arc::clone(lock(&self.entries).entry(storage_index).or_insert_with(|| {
-            Arc::new(Entry {
+        let mut entries = lock(&self.entries);
+        let in_use = entries.entry(storage_index).or_insert_with(|| InUse {
+            entry: Arc::new(Entry {
                 slot: tokio::sync::Mutex::default(),
                 ended: Mutex::default(),
                 changes: watch::Sender::new(0),
-            })
-        }));
+            }),
+            handles: 0,
+        });
+        in_use.handles += 1;
+        let entry = Arc::clone(&in_use.entry);
+        drop(entries);
         SlotHandle { slots: Arc::clone(self), storage_index, entry }
     }
 
@@ -70,10 +81,13 @@ pub(crate) struct SlotHandle<S: Store> {
 
 impl<S: Store> Drop for SlotHandle<S> {
     fn drop(&mut self) {
+        // Counted under the lock: of two that leave at once, one is the last.
         let mut entries = lock(&self.slots.entries);
-        // One count is the table's, one is ours: entries are only shared under the table's lock.
-        if Arc::strong_count(&self.entry) == 2 {
-            entries.remove(&self.storage_index);
+        if let btree_map::Entry::Occupied(mut in_use) = entries.entry(self.storage_index) {
+            in_use.get_mut().handles -= 1;
+            if in_use.get().handles == 0 {
+                in_use.remove();
+            }
         }
     }
 }
@@ -260,3 +274,6 @@ pub(crate) fn refusal_of(error: &StoreError) -> Refusal {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod drops;
