@@ -150,3 +150,6 @@ pub enum StoreError {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod drops;

@@ -1,6 +1,8 @@
 //! Versions for tests: real keys, signatures, tables and block hashes over made-up blocks. The server never decodes,
 //! so the blocks need not be an erasure code of anything.
 
+mod engine;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -19,6 +21,8 @@ use crate::slot::{
     Claim, Columns, Discard, HashedBlocks, HashedRows, PreparedHeader, TableDigest, Verdict,
     VerifiedWrite,
 };
+
+pub(crate) use engine::Engine;
 
 pub(crate) const STORE: StoreId = StoreId::new([0xa5; 16]);
 
