@@ -56,7 +56,8 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves a store on a listener until `shutdown` resolves. Commits under way are finished before it returns.
+/// Serves a store on a listener until `shutdown` resolves. Commits under way are finished before it returns. Dropped
+/// before, it stops at once: commits under way are finished by its runtime, and everything else ends.
 pub async fn serve<S: Store>(
     store: Arc<S>,
     config: ServerConfig,
@@ -91,8 +92,9 @@ where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let cut = CancellationToken::new();
-    // Whatever way this ends, no connection outlives it.
+    // Whatever way this ends, no connection outlives it, and no task that would go on without one.
     let _cut_at_last = cut.clone().drop_guard();
+    let _stopped_at_last = server.stopping.clone().drop_guard();
     let incoming = connections(&server, incoming, cut.clone());
     let storage = StorageServer::new(StorageService::new(Arc::clone(&server)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)

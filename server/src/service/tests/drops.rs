@@ -23,6 +23,7 @@ use crate::testing::Engine;
 
 mod calls;
 mod conversations;
+mod serving;
 
 /// The shares that are written here, too large to lie in a manifest.
 const SHARES: [u8; 2] = [0, 1];
