@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -51,18 +51,22 @@ impl Spool {
         limit: u64,
     ) -> Result<Self, SpoolError> {
         let folder = folder.to_owned();
-        Self::fill_file(move || tempfile::tempfile_in(folder), input, limit).await
+        let create = move || Ok((tempfile::tempfile_in(folder)?, None));
+        Self::fill_file(create, input, limit).await
     }
 
-    /// The same into a new file of this name. What is left of it when this fails, the caller removes.
+    /// The same into a new file of this name, which goes again when this fails or is dropped.
     pub async fn fill_named(
         input: impl AsyncRead + Unpin,
         path: &Path,
         limit: u64,
     ) -> Result<Self, SpoolError> {
         let path = path.to_owned();
-        let create =
-            move || File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+        let create = move || {
+            let mut options = File::options();
+            let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+            Ok((file, Some(Unfinished { path: Some(path) })))
+        };
         Self::fill_file(create, input, limit).await
     }
 
@@ -74,12 +78,12 @@ impl Spool {
     }
 
     async fn fill_file(
-        create: impl FnOnce() -> io::Result<File> + Send + 'static,
+        create: impl FnOnce() -> io::Result<(File, Option<Unfinished>)> + Send + 'static,
         mut input: impl AsyncRead + Unpin,
         limit: u64,
     ) -> Result<Self, SpoolError> {
         let write_failed = |source| SpoolError::Write { source };
-        let file = tokio::task::spawn_blocking(create)
+        let (file, unfinished) = tokio::task::spawn_blocking(create)
             .await
             .map_err(io::Error::other)
             .flatten()
@@ -100,7 +104,11 @@ impl Spool {
             file.write_all(&chunk[..count]).await.map_err(write_failed)?;
         }
         file.flush().await.map_err(write_failed)?;
-        Ok(Self { file: Arc::new(file.into_std().await), length })
+        let file = Arc::new(file.into_std().await);
+        if let Some(unfinished) = unfinished {
+            unfinished.finish();
+        }
+        Ok(Self { file, length })
     }
 
     /// How many bytes there are.
@@ -111,6 +119,26 @@ impl Spool {
     /// A reader from the start.
     pub fn reader(&self) -> SpoolReader {
         SpoolReader { file: Arc::clone(&self.file), position: 0 }
+    }
+}
+
+/// The name of a file that is being filled. Dropped before it is finished, on whatever thread, it is removed.
+struct Unfinished {
+    path: Option<PathBuf>,
+}
+
+impl Unfinished {
+    fn finish(mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // What cannot be removed stays: nobody is left to be told.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -160,6 +188,35 @@ mod tests {
         assert_eq!((read.as_str(), spool.length()), ("content", 7));
         let again = Spool::fill_named(&b"other"[..], &path, 10).await;
         assert!(matches!(again, Err(SpoolError::Write { .. })), "it would be overwritten");
+    }
+
+    #[test]
+    fn a_named_file_that_is_not_filled_goes_again_and_one_that_was_there_stays() {
+        tarn_drops::runtime().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("input");
+            let refused = Spool::fill_named(&b"too much"[..], &path, 4).await;
+            assert!(matches!(refused, Err(SpoolError::TooLarge { limit: 4 })));
+            assert!(!path.exists());
+
+            let (_open, endless) = tokio::io::duplex(1);
+            let mut filling = Box::pin(Spool::fill_named(endless, &path, 4));
+            assert!(futures::poll!(&mut filling).is_pending());
+            tarn_drops::until_blocking_is_done().await;
+            assert!(path.exists() && futures::poll!(&mut filling).is_pending());
+            drop(filling);
+            assert!(!path.exists());
+            let (_open, endless) = tokio::io::duplex(1);
+            let mut filling = Box::pin(Spool::fill_named(endless, &path, 4));
+            assert!(futures::poll!(&mut filling).is_pending());
+            drop(filling);
+            tarn_drops::until_blocking_is_done().await;
+            assert!(!path.exists(), "its file was made after it was dropped");
+
+            std::fs::write(&path, "another's").unwrap();
+            assert!(Spool::fill_named(&b"content"[..], &path, 10).await.is_err());
+            assert_eq!(std::fs::read(&path).unwrap(), b"another's");
+        });
     }
 
     #[tokio::test]
