@@ -91,6 +91,13 @@ impl Client {
         self
     }
 
+    /// The same client, whose coding, reading and journals run elsewhere.
+    #[must_use]
+    pub const fn with_workers(mut self, workers: Workers) -> Self {
+        self.workers = workers;
+        self
+    }
+
     /// The server that keeps this store.
     pub fn server(&self, store: StoreId) -> Option<&ServerClient> {
         self.servers.get(&store)
