@@ -4,12 +4,15 @@
 //! A [`Home`] runs the command with folders of its own, a [`Cluster`] is ten or more server processes below one,
 //! [`Told`] is what `tarn publish --json` said; a [`Lone`] server has a [`Disk`] that fails on cue. All of it is gone when
 //! it is dropped, also when a story fails; and a story fails that leaves a process or a folder behind.
+//!
+//! What clients were told goes into a log, which is held to the promises by [`history`].
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on must end")]
 
 pub mod binary;
 pub mod cluster;
 pub mod content;
 pub mod disk;
+pub mod history;
 pub mod home;
 pub mod lone;
 mod remains;
