@@ -19,6 +19,16 @@ pub struct Home {
     grid: Option<PathBuf>,
     /// In milliseconds.
     patience: u64,
+    setting: Setting,
+}
+
+/// What stands around a command, as its user or its server does not see it.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// The words of a command that runs it, such as `ip netns exec`.
+    pub under: Vec<String>,
+    /// Variables that it is given.
+    pub variables: Vec<(String, String)>,
 }
 
 /// What a run of the command left. Killed by a signal, it has no exit code.
@@ -39,6 +49,7 @@ impl Home {
             folder: tempfile::tempdir().unwrap(),
             grid: grid.map(Path::to_owned),
             patience: 2_000,
+            setting: Setting::default(),
         }
     }
 
@@ -60,6 +71,11 @@ impl Home {
         self.grid = Some(grid.to_owned());
     }
 
+    /// From now on this user's commands are run like this.
+    pub fn be_in(&mut self, setting: Setting) {
+        self.setting = setting;
+    }
+
     /// A file or folder below this home.
     pub fn path(&self, inside: &str) -> PathBuf {
         self.folder.path().join(inside)
@@ -75,7 +91,12 @@ impl Home {
 
     /// `tarn` with these words, not yet run.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(binary::tarn());
+        self.command_in(&self.setting, words)
+    }
+
+    /// The same with something else around it.
+    pub(crate) fn command_in(&self, setting: &Setting, words: &[&str]) -> Command {
+        let mut command = setting.around(binary::tarn());
         command.args(words).env("TARN_HOME", self.folder.path());
         command.env_remove("TARN_GRID").env_remove("RUST_LOG");
         // Stories do not depend on how busy this machine is, unless they are about that.
@@ -127,6 +148,21 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         nothing_remains(self.folder.path());
+    }
+}
+
+impl Setting {
+    fn around(&self, program: &Path) -> Command {
+        let mut command = match self.under.split_first() {
+            None => Command::new(program),
+            Some((first, more)) => {
+                let mut command = Command::new(first);
+                command.args(more).arg(program);
+                command
+            }
+        };
+        command.envs(self.variables.iter().cloned());
+        command
     }
 }
 

@@ -5,25 +5,33 @@
 //! [`Told`] is what `tarn publish --json` said; a [`Lone`] server has a [`Disk`] that fails on cue. All of it is gone when
 //! it is dropped, also when a story fails; and a story fails that leaves a process or a folder behind.
 //!
-//! What clients were told goes into a log, which is held to the promises by [`history`].
+//! The [`loops`] repeat one fault on a [`Fleet`] of servers as long as they are told to. What every [`Witness`] was told
+//! goes into a log, which is held to the promises by [`history`].
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on must end")]
 
 pub mod binary;
+pub mod clock;
 pub mod cluster;
 pub mod content;
 pub mod disk;
+pub mod fleet;
 pub mod history;
 pub mod home;
 pub mod lone;
+pub mod loops;
+pub mod network;
 mod remains;
 pub mod rounds;
 pub mod running;
 pub mod told;
+pub mod witness;
 
 pub use cluster::Cluster;
 pub use content::Content;
 pub use disk::Disk;
+pub use fleet::Fleet;
 pub use home::{Home, Ran};
 pub use lone::Lone;
 pub use running::Running;
 pub use told::Told;
+pub use witness::Witness;

@@ -104,10 +104,15 @@ impl Serving {
 
     /// Asks it to stop. It may have ended.
     pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal. It may have ended.
+    pub(crate) fn signal(&self, signal: Signal) {
         let mut child = self.child.lock().unwrap();
         // Until it has been waited for, its id means no other process.
         if child.try_wait().unwrap().is_none() {
-            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            kill_process(Pid::from_child(&child), signal).unwrap();
         }
     }
 
@@ -166,7 +171,7 @@ fn listen(stderr: BufReader<impl std::io::Read>, listening: Sender<()>) -> Strin
 
 /// A port where nobody listens now and that nobody else in this process is given. It is not listened on to find out:
 /// processes that are being started just then would keep it for a moment.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     let width = u32::from(PORTS.end - PORTS.start);
     let next = || std::process::id().wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % width;

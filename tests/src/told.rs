@@ -47,9 +47,21 @@ impl Told {
         told
     }
 
+    /// What a publish had printed when it was killed, if it was so far. It ends then as it said.
+    pub fn before_death(ran: &Ran) -> Option<Self> {
+        let json: Value = serde_json::from_slice(&ran.stdout).ok()?;
+        let outcome = json["outcome"].as_str().unwrap();
+        Some(Self::of(&Ran { exit: ran.exit.or(Some(exit(outcome))), ..ran.clone() }))
+    }
+
     /// Whether its version is Published.
     pub fn is_published(&self) -> bool {
         self.outcome == "published"
+    }
+
+    /// Whether it is known what became of it.
+    pub fn is_settled(&self) -> bool {
+        !["partial", "unknown"].contains(&self.outcome.as_str())
     }
 
     /// Expects that it is.
