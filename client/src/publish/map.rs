@@ -183,14 +183,21 @@ impl Publish {
     /// An earlier try of this submission is Published already.
     fn published_before(&mut self, evidence: &Evidence, version: VersionId) {
         let seen = evidence.seen(version);
-        self.landed = None;
+        let ours = self.take_landed(version);
         self.publish_ended(Published {
-            header: seen.map(|seen| seen.header.clone()),
+            header: seen.map(|seen| seen.header.clone()).or(ours),
             version,
             placement: seen.map(super::super::base::Seen::placement).unwrap_or_default(),
             missing: BTreeSet::new(),
             repeated: true,
         });
+    }
+
+    /// The header of this version of ours as it was committed, if it is the last that was: the servers may have dropped it
+    /// for a newer one, and tell only its id.
+    fn take_landed(&mut self, version: VersionId) -> Option<SignedHeader> {
+        let header = self.landed.take()?.header;
+        (header.version() == version).then_some(header)
     }
 
     fn undecided(&mut self, mut undecided: Undecided) {
@@ -277,9 +284,9 @@ impl Publish {
     fn brought_to_quorum(&mut self, base: &SignedHeader, ours: VersionId, placement: Placement) {
         debug_assert!(is_quorum(base.header().into(), &placement));
         let is_base = base.version() == ours;
-        self.landed = None;
+        let landed = self.take_landed(ours);
         self.publish_ended(Published {
-            header: is_base.then(|| base.clone()),
+            header: is_base.then(|| base.clone()).or(landed),
             version: ours,
             placement: if is_base { placement } else { Placement::new() },
             missing: BTreeSet::new(),

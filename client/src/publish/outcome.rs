@@ -89,7 +89,7 @@ pub enum Outcome {
 /// A version that is durable at a quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// The version; none when it is known only by its id, from the history of a newer one.
+    /// The version; none when it is known only by its id, from the history of a newer one, and we did not commit it.
     pub header: Option<SignedHeader>,
     /// The version's id.
     pub version: VersionId,

@@ -184,6 +184,26 @@ fn a_certified_successor_on_our_version_makes_ours_published() {
 }
 
 #[test]
+fn a_version_of_ours_that_was_dropped_for_its_successor_is_told_with_its_header() {
+    let (mut story, ours, actions) = fallen_short();
+    let theirs = story.version(2, 9, Some(&ours));
+    let certificate = story.certified(&theirs);
+    let ended = story.next_round(actions, |number| {
+        let mut state = holds(number, &[&theirs]);
+        state.certificates.push(certificate);
+        state.history = vec![tarn_proto::HistoryEntry {
+            attempt: ours.header().attempt,
+            version: ours.version(),
+            predecessor: None,
+            sequence_number: ours.header().sequence_number,
+        }];
+        Some(state)
+    });
+    let Outcome::Published(published) = outcome(&ended) else { panic!("{ended:?}") };
+    assert_eq!(published.header, Some(ours));
+}
+
+#[test]
 fn an_accepted_commit_whose_generation_was_dropped_since_is_not_taken_for_refused() {
     let (mut story, ours, messages, _) = committing();
     story.publish.request.follows = Follows::Nothing;
