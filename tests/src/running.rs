@@ -25,8 +25,17 @@ impl Running {
         running
     }
 
+    /// Starts it with nothing on standard input, and this as its standard output.
+    pub fn telling(mut command: Command, output: impl Into<Stdio>) -> Self {
+        Self::spawn_telling(command.stdin(Stdio::null()), output.into())
+    }
+
     fn spawn(command: &mut Command) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self::spawn_telling(command, Stdio::piped())
+    }
+
+    fn spawn_telling(command: &mut Command, output: Stdio) -> Self {
+        let child = command.stdout(output).stderr(Stdio::piped()).spawn();
         Self { child: Some(child.unwrap()) }
     }
 

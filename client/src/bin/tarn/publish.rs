@@ -24,7 +24,7 @@ use tarn_proto::{Shape, VersionId};
 use self::file::{File, Meant};
 use self::input::Input;
 use self::journal::NamesJournal;
-use self::settle::{heard, remember, settle_others};
+use self::settle::{heard, remember, settle_others, take_off_record};
 use self::submission::Submission;
 use self::told::Told;
 use crate::cli::Global;
@@ -192,7 +192,9 @@ async fn publish(
         },
     );
     let report = watch(&mut publishing, session).await?;
-    remember(&mut names, &file, &mut submission.running, &report.outcome)?;
+    // Until it has been told, nobody knows its outcome but the record.
+    submission.running.keep();
+    remember(&mut names, &file, &report.outcome)?;
     names.note_suspects(&heard(&report));
     let settled = match report.outcome.published() {
         Some(published) => {
@@ -210,6 +212,9 @@ async fn publish(
         grid: session.grid(),
     };
     let printed = if args.json { output::print(told.json()) } else { told.print() };
+    if printed.is_ok() {
+        take_off_record(&mut names, &file, &mut submission.running, &report.outcome)?;
+    }
     // Certificates and missing shares are left behind while the person reads.
     if tokio::time::timeout(COURTESY, publishing.settled()).await.is_err() {
         tracing::info!("some servers did not take the certificate in time");

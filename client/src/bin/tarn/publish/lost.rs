@@ -12,7 +12,7 @@ use tarn_proto::StoreId;
 use tokio::time::Instant;
 
 use super::file::File;
-use super::settle::{became, remember, settle};
+use super::settle::{became, remember, settle, take_off_record};
 use super::told::Told;
 use crate::error::CommandError;
 use crate::home::Home;
@@ -45,7 +45,7 @@ pub(super) async fn tell(
     names.note_suspects(&map.heard());
     let elapsed = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
     let report = report(&last, &map, elapsed);
-    remember(names, file, &mut running, &report.outcome)?;
+    remember(names, file, &report.outcome)?;
     let settled = settle(unfinished, None, &map.evidence(), names, home)?;
     let told = Told {
         report: &report,
@@ -57,6 +57,9 @@ pub(super) async fn tell(
         grid: session.grid(),
     };
     let printed = if json { output::print(told.json()) } else { told.print() };
+    if printed.is_ok() {
+        take_off_record(names, file, &mut running, &report.outcome)?;
+    }
     printed.and(told.ended())
 }
 

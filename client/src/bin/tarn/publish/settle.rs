@@ -55,11 +55,10 @@ pub(super) fn heard(report: &Report) -> Heard {
     Heard { asked, silent: report.silent.clone() }
 }
 
-/// Raises the file's high-water mark, and takes this submission off the record if its outcome is known.
+/// Raises the file's high-water mark.
 pub(super) fn remember(
     names: &mut Names,
     file: &File,
-    running: &mut Running,
     outcome: &Outcome,
 ) -> Result<(), CommandError> {
     if let Outcome::Published(published) = outcome
@@ -67,8 +66,17 @@ pub(super) fn remember(
     {
         names.raise_high_water(file.storage_index(), HighWater::of(header))?;
     }
+    Ok(())
+}
+
+/// Takes this submission off the record, now that it has been told how it ended; unless that is not known.
+pub(super) fn take_off_record(
+    names: &mut Names,
+    file: &File,
+    running: &mut Running,
+    outcome: &Outcome,
+) -> Result<(), CommandError> {
     if matches!(outcome, Outcome::Partial(_) | Outcome::Unknown(_)) {
-        running.keep();
         return Ok(());
     }
     for entry in names.journal_pending(Some(file.storage_index()))? {
