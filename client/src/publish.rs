@@ -31,11 +31,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::{ConversationId, SequenceNumber, SignedHeader, StoreId, VersionId};
+use tarn_proto::{ConversationId, SequenceNumber, StoreId};
 
 use crate::base::Base;
-use crate::bring::Bring;
-use crate::servermap::{Failure, Mapping, Patience, ServerMap};
+use crate::servermap::{Failure, Patience, ServerMap};
 use crate::time::Millis;
 
 pub mod action;
@@ -49,6 +48,7 @@ mod decide;
 mod finish;
 mod lane;
 mod map;
+mod phase;
 mod prepare;
 mod progress;
 mod request;
@@ -59,7 +59,8 @@ pub use request::{Follows, Request, Roster};
 use action::{Action, Draft, MessageId, Timer, Why};
 use event::Event;
 use lane::Lane;
-use outcome::{During, Landed, Outcome, Report, Trouble};
+use outcome::{During, Landed, Trouble};
+use phase::{Encoded, Kind, Outstanding, Phase};
 
 /// One publish, from its request to its report. See the module's documentation.
 #[derive(Debug, Clone)]
@@ -80,6 +81,8 @@ pub struct Publish {
     draft: Option<Draft>,
     /// The last sequence number under which commits were sent: a signed header gets one round.
     spent: Option<SequenceNumber>,
+    /// From which number on every server is asked for its history, once links were missing.
+    links_since: Option<SequenceNumber>,
     /// One conversation with each server that takes part in this round.
     lanes: BTreeMap<StoreId, Lane>,
     /// Every message sent and not yet answered.
@@ -104,60 +107,10 @@ pub struct Publish {
     actions: Vec<Action>,
 }
 
-/// A message sent and not yet answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Outstanding {
-    server: StoreId,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Query,
-    Prepare,
-    Extend,
-    Commit,
-    /// A query that asks how a commit of ours ended.
-    Settle,
-    Bring,
-    Finalize,
-}
-
-#[derive(Debug, Clone)]
-enum Phase {
-    /// Not begun.
-    Idle,
-    /// Learning what is there.
-    Mapping(Mapping),
-    /// Giving way before mapping again.
-    BackingOff { until: Millis },
-    /// Staging and sealing: nothing is visible anywhere yet.
-    Preparing { encoded: Option<Encoded>, renew_at: Option<Millis> },
-    /// Making the decision durable.
-    Journaling { header: SignedHeader },
-    /// Making the version visible.
-    Committing { header: SignedHeader, since: Millis, quorum_after: Option<Millis> },
-    /// Bringing a version that carries our attempt to a quorum.
-    Bringing { bring: Box<Bring>, ours: VersionId },
-    /// The caller was told; what is left is a courtesy.
-    Ended,
-}
-
-/// The header is complete: the first pass of the draft has ended.
-#[derive(Debug, Clone)]
-struct Encoded {
-    header: SignedHeader,
-    at: Millis,
-}
-
 /// How often a publish begins anew before it gives up.
 const ROUNDS_MAX: u32 = 16;
 /// How often it maps again merely because too few servers answered.
 const ROUNDS_UNANSWERED_MAX: u32 = 3;
-/// The longest wait before mapping again, in milliseconds.
-const BACK_OFF_MAX: u64 = 1_000;
-/// The bound on the first wait, in milliseconds; it doubles with every round.
-const BACK_OFF_FIRST: u64 = 20;
 
 impl Publish {
     /// A publish that has not begun. `rng` decides conversation ids and jitter.
@@ -165,6 +118,7 @@ impl Publish {
         let landed = request.left.clone();
         Self {
             spent: request.spent,
+            links_since: None,
             request,
             roster,
             patience,
@@ -324,8 +278,8 @@ impl Publish {
     }
 
     fn query(&mut self, server: StoreId, kind: Kind, conversation: Option<ConversationId>) {
-        let message = self.send(server, kind);
-        self.actions.push(Action::Query { message, server, conversation });
+        let (message, since) = (self.send(server, kind), self.links_since);
+        self.actions.push(Action::Query { message, server, since, conversation });
     }
 
     fn draw_conversation(&mut self) -> ConversationId {
@@ -371,51 +325,6 @@ impl Publish {
         self.next_timer += 1;
         self.timer = Some((timer, when));
         self.actions.push(Action::WaitUntil { timer, when, why });
-    }
-
-    /// Lets go of every conversation, and maps again after a wait with full jitter; or gives up.
-    fn begin_anew(&mut self) {
-        self.release_all();
-        if self.cancelled {
-            return self.cancel();
-        }
-        if self.rounds >= ROUNDS_MAX {
-            return self.finish_unchanged(Outcome::Contended);
-        }
-        let bound = (BACK_OFF_FIRST << self.rounds.min(16)).min(BACK_OFF_MAX);
-        let wait = self.rng.random_range(0..=bound);
-        self.phase = Phase::BackingOff { until: self.now + Millis(wait) };
-    }
-
-    fn cancel(&mut self) {
-        self.release_all();
-        self.finish_unchanged(Outcome::Cancelled);
-    }
-
-    /// Ends with an outcome that says "nothing was changed", unless something was.
-    fn finish_unchanged(&mut self, outcome: Outcome) {
-        debug_assert!(outcome.nothing_changed());
-        let unanswered = matches!(
-            outcome,
-            Outcome::Undecided(_) | Outcome::NotEnoughServers(_) | Outcome::Cancelled
-        );
-        let outcome = match self.landed.take() {
-            None => outcome,
-            Some(landed) if unanswered || !landed.unknown.is_empty() => Outcome::Unknown(landed),
-            Some(landed) => Outcome::Partial(landed),
-        };
-        self.finish(outcome);
-    }
-
-    fn finish(&mut self, outcome: Outcome) {
-        self.phase = Phase::Ended;
-        self.actions.push(Action::Finish(Report {
-            outcome,
-            troubles: self.troubles.clone(),
-            silent: self.silent.clone(),
-            rounds: self.rounds,
-            elapsed: self.now,
-        }));
     }
 
     /// Whom it may talk to, those that the file prefers first.

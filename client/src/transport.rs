@@ -20,7 +20,8 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tarn_proto::convert::{self, ConvertError};
 use tarn_proto::wire::{self, storage_client::StorageClient};
 use tarn_proto::{
-    AttemptId, Certificate, ConversationId, Refusal, SlotState, StorageIndex, StoreId,
+    Certificate, ConversationId, HistoryQuery, Refusal, SequenceNumber, SlotState, StorageIndex,
+    StoreId,
 };
 use tonic::Status;
 use tonic::transport::Channel;
@@ -129,20 +130,21 @@ impl ServerClient {
         })
     }
 
-    /// Asks for a slot's state, within `deadline`: with the history from `attempt` upward, and with what became of
+    /// Asks for a slot's state, within `deadline`: with the history that is asked for, and with what became of
     /// `conversation`.
     pub async fn read_slot(
         &self,
         storage_index: StorageIndex,
-        attempt: Option<AttemptId>,
+        history: Option<HistoryQuery>,
         conversation: Option<ConversationId>,
         deadline: Duration,
     ) -> Result<SlotState, CallError> {
         let request = wire::ReadSlotRequest {
             token: self.token(),
             storage_index: Bytes::copy_from_slice(storage_index.as_bytes()),
-            attempt_id: optional(attempt.as_ref().map(|id| id.as_bytes().as_slice())),
+            attempt_id: optional(history.as_ref().map(|asked| asked.attempt.as_bytes().as_slice())),
             conversation_id: optional(conversation.as_ref().map(|id| id.as_bytes().as_slice())),
+            history_since: history.and_then(|asked| asked.since).map_or(0, SequenceNumber::get),
         };
         let mut storage = self.storage.clone();
         let answer = within(deadline, storage.read_slot(request)).await?;

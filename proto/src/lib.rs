@@ -40,7 +40,7 @@ pub use ids::{
     AttemptId, ConversationId, SequenceNumber, ShareNumber, StorageIndex, StoreId, VersionId,
 };
 pub use signing::{Certificate, Signature, VerifyKey};
-pub use state::{Generation, HistoryEntry, Origin, Refusal, ShareHealth, SlotState};
+pub use state::{Generation, HistoryEntry, HistoryQuery, Origin, Refusal, ShareHealth, SlotState};
 pub use table::{Row, Table};
 pub use window::Window;
 

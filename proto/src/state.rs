@@ -112,6 +112,21 @@ pub struct HistoryEntry {
     pub sequence_number: SequenceNumber,
 }
 
+/// Which of the versions that a slot remembers are asked for, up to the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// From the first that this submission made.
+    pub attempt: AttemptId,
+    /// From the first of this number or above.
+    pub since: Option<SequenceNumber>,
+}
+
+impl From<AttemptId> for HistoryQuery {
+    fn from(attempt: AttemptId) -> Self {
+        Self { attempt, since: None }
+    }
+}
+
 /// What a server knows of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConversationStatus {

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tarn_proto::state::Tests;
 use tarn_proto::{
-    AttemptId, ConversationId, Refusal, Signature, SignedHeader, SlotState, VerifyKey, wire,
+    AttemptId, ConversationId, HistoryQuery, Refusal, Signature, SignedHeader, SlotState,
+    VerifyKey, wire,
 };
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
@@ -314,7 +315,7 @@ impl<S: Store> Talk<S> {
     }
 
     fn state(&self, slot: &LockedSlot<'_, S>) -> Option<SlotState> {
-        slot.state(self.attempt, Some(self.id))
+        slot.state(self.attempt.map(HistoryQuery::from), Some(self.id))
     }
 
     /// A refusal with the very state that it was decided on, if that is known.

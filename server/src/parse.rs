@@ -6,7 +6,7 @@ use tarn_proto::convert::{self, ConvertError};
 use tarn_proto::header::SignedHeaderError;
 use tarn_proto::ids::IdError;
 use tarn_proto::state::ANCESTORS_MAX;
-use tarn_proto::{Certificate, Refusal, SignedHeader, StorageIndex, wire};
+use tarn_proto::{Certificate, Refusal, SequenceNumber, SignedHeader, StorageIndex, wire};
 use tonic::Status;
 
 /// Whatever says what is wrong: an error or a sentence.
@@ -84,6 +84,14 @@ where
     match bytes {
         [] => Ok(None),
         bytes => id(bytes).map(Some),
+    }
+}
+
+/// A sequence number that may be left out, which zero says.
+pub(crate) fn optional_number(number: u64) -> Result<Option<SequenceNumber>, Status> {
+    match number {
+        0 => Ok(None),
+        number => SequenceNumber::try_from(number).map(Some).map_err(malformed),
     }
 }
 

@@ -9,7 +9,7 @@ mod watch;
 use std::sync::Arc;
 
 use tarn_proto::wire::storage_server::Storage;
-use tarn_proto::{Certificate, Refusal, StorageIndex, wire};
+use tarn_proto::{AttemptId, Certificate, HistoryQuery, Refusal, StorageIndex, wire};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
@@ -92,11 +92,13 @@ impl<S: Store> Storage for StorageService<S> {
     ) -> Answered<wire::ReadSlotAnswer> {
         let request = request.into_inner();
         self.admit(&request.token)?;
-        let attempt = parse::optional_id(&request.attempt_id)?;
+        let attempt = parse::optional_id::<AttemptId>(&request.attempt_id)?;
+        let since = parse::optional_number(request.history_since)?;
+        let history = attempt.map(|attempt| HistoryQuery { attempt, since });
         let conversation = parse::optional_id(&request.conversation_id)?;
         let handle = self.slot(&request.storage_index)?;
         let slot = handle.lock().await.map_err(|error| unavailable(refusal_of(&error)))?;
-        let state = slot.state(attempt, conversation).as_ref().map(Into::into);
+        let state = slot.state(history, conversation).as_ref().map(Into::into);
         Ok(Response::new(wire::ReadSlotAnswer { state }))
     }
 

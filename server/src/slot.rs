@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use tarn_proto::state::{ConversationStatus, Tests};
 use tarn_proto::{
-    AttemptId, Certificate, ConversationId, Generation, HistoryEntry, Origin, Refusal,
+    Certificate, ConversationId, Generation, HistoryEntry, HistoryQuery, Origin, Refusal,
     SequenceNumber, Signature, SignedHeader, SlotState, StorageIndex, StoreId, VersionId,
 };
 
@@ -40,9 +40,6 @@ pub use verified::{
 pub(crate) use claim::refusal_of_header;
 
 use change::Write;
-
-/// How many entries of its history a slot tells to somebody whose attempt it does not remember.
-const LINKS_TOLD: usize = 64;
 
 /// One slot: what is durable of it, and what the server knows while it runs.
 #[derive(Debug, Clone)]
@@ -294,11 +291,11 @@ impl Slot {
         }
     }
 
-    /// All that a client may know. `attempt` asks for the history from that attempt upward.
+    /// All that a client may know, with the history that is asked for.
     pub fn state(
         &self,
         now: Now,
-        attempt: Option<AttemptId>,
+        history: Option<HistoryQuery>,
         conversation: Option<ConversationId>,
     ) -> SlotState {
         SlotState {
@@ -307,7 +304,7 @@ impl Slot {
             generations: self.manifest.generations.iter().map(describe).collect(),
             certificates: self.manifest.certificates.clone(),
             ancestors: self.manifest.ancestors.clone(),
-            history: attempt.map_or_else(Vec::new, |attempt| self.history_from(attempt)),
+            history: history.map_or_else(Vec::new, |wanted| self.history(wanted)),
             conversation: conversation.map(|conversation| self.status(conversation)),
             promised_ms: self
                 .promise
@@ -373,12 +370,13 @@ impl Slot {
             .is_some_and(|held| write.shares().keys().all(|share| held.is_whole(*share)))
     }
 
-    /// From the asked attempt upward. A slot that does not remember it tells the newest entries all the same: they may
-    /// be the links between what others remember.
-    fn history_from(&self, attempt: AttemptId) -> Vec<HistoryEntry> {
+    fn history(&self, wanted: HistoryQuery) -> Vec<HistoryEntry> {
         let history = &self.manifest.history;
-        let asked = history.iter().position(|record| record.entry.attempt == attempt);
-        let from = asked.unwrap_or(history.len().saturating_sub(LINKS_TOLD));
+        let asked = history.iter().position(|record| record.entry.attempt == wanted.attempt);
+        let since = wanted
+            .since
+            .map(|since| history.partition_point(|record| record.entry.sequence_number < since));
+        let from = asked.into_iter().chain(since).min().unwrap_or(history.len());
         history[from..].iter().map(|record| record.entry).collect()
     }
 

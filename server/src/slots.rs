@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tarn_proto::{AttemptId, ConversationId, Refusal, SlotState, StorageIndex};
+use tarn_proto::{ConversationId, HistoryQuery, Refusal, SlotState, StorageIndex};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -143,11 +143,11 @@ impl<S: Store> LockedSlot<'_, S> {
     /// the store knows what came of it.
     pub(crate) fn state(
         &self,
-        attempt: Option<AttemptId>,
+        history: Option<HistoryQuery>,
         conversation: Option<ConversationId>,
     ) -> Option<SlotState> {
         let loaded = self.loaded.as_ref().filter(|loaded| loaded.fresh)?;
-        Some(loaded.slot.state(self.now(), attempt, conversation))
+        Some(loaded.slot.state(self.now(), history, conversation))
     }
 
     /// Decides, and makes what was decided durable before it is told to anybody. A change that loses to another one

@@ -131,6 +131,12 @@ impl Evidence {
         signed.or(certified)
     }
 
+    /// The version's place, signed or else by somebody's history.
+    pub fn place(&self, version: VersionId) -> Option<SequenceNumber> {
+        let remembered = || self.history.get(&version).map(|entry| entry.sequence_number);
+        self.sequence_number(version).or_else(remembered)
+    }
+
     /// The submission that made the version, by its header or else by somebody's history.
     pub fn attempt(&self, version: VersionId) -> Option<AttemptId> {
         let signed = self.versions.get(&version).map(|seen| seen.header.header().attempt);
@@ -169,6 +175,20 @@ impl Evidence {
             lowest = Some(ancestor);
         }
         below.is_none() && lowest.is_some_and(|lowest| self.is_first(lowest))
+    }
+
+    /// From which number on more history is wanted, to tell whether `version` was built on one that carries this attempt:
+    /// that of the lowest such version between which and what is known of the lineage links are missing.
+    pub fn links_wanted(&self, version: VersionId, attempt: AttemptId) -> Option<SequenceNumber> {
+        let lineage: BTreeSet<VersionId> = self.lineage_with_history(version).collect();
+        if lineage.iter().any(|&id| self.is_first(id) || self.attempt(id) == Some(attempt)) {
+            return None;
+        }
+        let reached = lineage.iter().filter_map(|&id| self.place(id)).min()?;
+        let signed = self.versions.keys();
+        let known =
+            signed.chain(self.history.keys()).filter(|&&id| self.attempt(id) == Some(attempt));
+        known.filter_map(|&id| self.place(id)).filter(|&place| place < reached).min()
     }
 
     /// Whether the version is known to have been built on nothing.

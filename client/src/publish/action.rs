@@ -22,6 +22,8 @@ pub enum Action {
         message: MessageId,
         /// Whom to ask.
         server: StoreId,
+        /// From which number on its history is wanted, besides that of this submission.
+        since: Option<SequenceNumber>,
         /// The conversation whose end is to be learnt, if any.
         conversation: Option<ConversationId>,
     },

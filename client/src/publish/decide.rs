@@ -89,7 +89,7 @@ impl Publish {
     }
 
     /// Whether what is sealed is a quorum and leads to the base that the version was made on; and whether nothing of our
-    /// submission is below that: the map may have been too early to show it.
+    /// submission is below that, or may be: the map may have been too early to show it.
     pub(super) fn may_commit(&self) -> bool {
         let sealed = self.sealed_states();
         let same = match choose(&sealed, &self.request.origin) {
@@ -100,7 +100,19 @@ impl Publish {
         let is_ours = |version| evidence.attempt(version) == Some(self.request.attempt);
         let below = self.base_version().into_iter();
         let repeats = below.flat_map(|base| evidence.lineage_with_history(base)).any(is_ours);
-        same && !repeats && self.sealed_are_quorum()
+        same && !repeats && self.sealed_are_quorum() && !self.lacks_links(&evidence, sealed)
+    }
+
+    /// Whether a version of ours that the map did not show may be below the base.
+    fn lacks_links(&self, evidence: &Evidence, sealed: BTreeMap<StoreId, SlotState>) -> bool {
+        let Some(base) = self.base.as_ref() else { return false };
+        if self.links_wanted(base, evidence).is_none() {
+            return false;
+        }
+        // Some server that did not seal may have told them.
+        let mut known = self.servermap.answers.clone();
+        known.extend(sealed);
+        self.links_wanted(base, &Evidence::gather(&known)).is_some()
     }
 
     fn sealed_states(&self) -> BTreeMap<StoreId, SlotState> {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tarn_proto::{Certificate, ConversationId, SignedHeader, StoreId};
+use tarn_proto::{
+    Certificate, ConversationId, HistoryQuery, SequenceNumber, SignedHeader, StoreId,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -168,8 +170,8 @@ impl Driver {
     fn spawn(&mut self, action: Action) {
         let context = Arc::clone(&self.context);
         match action {
-            Action::Query { message, server, conversation } => {
-                let call = async move { context.query(message, server, conversation).await };
+            Action::Query { message, server, since, conversation } => {
+                let call = async move { context.query(message, server, since, conversation).await };
                 self.tasks.spawn(call.instrument(call_span(server, "query")));
             }
             Action::Prepare { draft, finalize, ancestors, lanes } => {
@@ -285,14 +287,15 @@ impl Context {
         &self,
         message: MessageId,
         server: StoreId,
+        since: Option<SequenceNumber>,
         conversation: Option<ConversationId>,
     ) {
         let asked = async {
             let storage_index = self.read_cap.verify_cap().storage_index();
             let server = self.server(server)?;
-            let attempt = Some(self.attempt);
+            let history = Some(HistoryQuery { attempt: self.attempt, since });
             server
-                .read_slot(storage_index, attempt, conversation, MESSAGE_DEADLINE)
+                .read_slot(storage_index, history, conversation, MESSAGE_DEADLINE)
                 .await
                 .map_err(Failure::from)
         };

@@ -1,18 +1,70 @@
-//! Step 6 of a publish: tell the caller, then, off the critical path, leave the word that the version was Published
-//! and bring what is missing to servers that can take it.
+//! How a round ends: anew, or with a report. Step 6 of a publish: tell the caller, then, off the critical path, leave the
+//! word that the version was Published and bring what is missing to servers that can take it.
 
 use std::collections::BTreeSet;
 
+use rand::RngExt;
 use tarn_proto::{ShareNumber, SignedHeader, StoreId};
 
 use super::action::Action;
-use super::outcome::{During, Outcome, Published};
-use super::{Kind, Phase, Publish};
+use super::outcome::{During, Outcome, Published, Report};
+use super::{Kind, Phase, Publish, ROUNDS_MAX};
 use crate::bring::Bring;
 use crate::quorum::Placement;
 use crate::servermap::Failure;
+use crate::time::Millis;
+
+/// The longest wait before mapping again, in milliseconds.
+const BACK_OFF_MAX: u64 = 1_000;
+/// The bound on the first wait, in milliseconds; it doubles with every round.
+const BACK_OFF_FIRST: u64 = 20;
 
 impl Publish {
+    /// Lets go of every conversation, and maps again after a wait with full jitter; or gives up.
+    pub(super) fn begin_anew(&mut self) {
+        self.release_all();
+        if self.cancelled {
+            return self.cancel();
+        }
+        if self.rounds >= ROUNDS_MAX {
+            return self.finish_unchanged(Outcome::Contended);
+        }
+        let bound = (BACK_OFF_FIRST << self.rounds.min(16)).min(BACK_OFF_MAX);
+        let wait = self.rng.random_range(0..=bound);
+        self.phase = Phase::BackingOff { until: self.now + Millis(wait) };
+    }
+
+    pub(super) fn cancel(&mut self) {
+        self.release_all();
+        self.finish_unchanged(Outcome::Cancelled);
+    }
+
+    /// Ends with an outcome that says "nothing was changed", unless something was.
+    pub(super) fn finish_unchanged(&mut self, outcome: Outcome) {
+        debug_assert!(outcome.nothing_changed());
+        let unanswered = matches!(
+            outcome,
+            Outcome::Undecided(_) | Outcome::NotEnoughServers(_) | Outcome::Cancelled
+        );
+        let outcome = match self.landed.take() {
+            None => outcome,
+            Some(landed) if unanswered || !landed.unknown.is_empty() => Outcome::Unknown(landed),
+            Some(landed) => Outcome::Partial(landed),
+        };
+        self.finish(outcome);
+    }
+
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        self.phase = Phase::Ended;
+        self.actions.push(Action::Finish(Report {
+            outcome,
+            troubles: self.troubles.clone(),
+            silent: self.silent.clone(),
+            rounds: self.rounds,
+            elapsed: self.now,
+        }));
+    }
+
     /// The version is durable at a quorum: the caller is told, and the courtesies begin.
     pub(super) fn publish_ended(&mut self, published: Published) {
         let (header, placement) = (published.header.clone(), published.placement.clone());

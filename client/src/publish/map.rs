@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tarn_proto::{Shape, SignedHeader, SlotState, StoreId, VersionId};
+use tarn_proto::{SequenceNumber, Shape, SignedHeader, SlotState, StoreId, VersionId};
 
 use super::outcome::{During, Landed, Outcome, Published, Shortfall};
 use super::{Follows, Kind, Phase, Publish, ROUNDS_UNANSWERED_MAX};
@@ -112,9 +112,34 @@ impl Publish {
             Choice::Undecided(undecided) => self.undecided(undecided),
             Choice::Chosen { base, .. } => match self.below_high_water(&base) {
                 Some(undecided) => self.undecided(undecided),
-                None => self.build_on(&base, &evidence),
+                None => match self.links_wanted(&base, &evidence) {
+                    Some(since) => self.ask_for_links(since),
+                    None => self.build_on(&base, &evidence),
+                },
             },
         }
+    }
+
+    /// From which number on the servers' history is wanted, to tell whether what is to be built on was built on a version
+    /// of ours; none if that is known, and once they were asked.
+    pub(super) fn links_wanted(&self, base: &Base, evidence: &Evidence) -> Option<SequenceNumber> {
+        let version = base.version().filter(|_| self.links_since.is_none())?;
+        let remembered = evidence.links_wanted(version, self.request.attempt);
+        let left = self.landed.as_ref().map(|landed| &landed.header).filter(|left| {
+            let is_below = evidence.lineage_with_history(version).any(|id| id == left.version());
+            !is_below && !evidence.rules_out(Some(version), left)
+        });
+        let left = left.map(|left| {
+            let below = left.header().predecessor.and_then(|below| evidence.place(below));
+            below.unwrap_or(SequenceNumber::FIRST)
+        });
+        remembered.into_iter().chain(left).min()
+    }
+
+    /// Maps again at once, asking everybody for more of its history.
+    fn ask_for_links(&mut self, since: SequenceNumber) {
+        self.links_since = Some(since);
+        self.map();
     }
 
     /// Servers that were rolled back, or are lying, may agree on something older than what was seen.

@@ -11,7 +11,7 @@ use tarn_client::publish::outcome::Landed;
 use tarn_client::retrieve::action::Action as ReadAction;
 use tarn_client::retrieve::event::Event as ReadEvent;
 use tarn_client::servermap::Failure;
-use tarn_proto::{Certificate, SequenceNumber, SignedHeader, StoreId, VersionId};
+use tarn_proto::{Certificate, HistoryQuery, SequenceNumber, SignedHeader, StoreId, VersionId};
 
 use crate::ids::{ClientId, Leg, ServerId};
 use crate::setup::key;
@@ -120,8 +120,9 @@ impl World {
     pub(super) fn act(&mut self, id: ClientId, action: Action) {
         let attempt = self.clients.get(&id).and_then(|client| client.attempt());
         match action {
-            Action::Query { message, server, conversation } => {
-                self.ask(id, Some(message), server, Request::Query { attempt, conversation });
+            Action::Query { message, server, since, conversation } => {
+                let history = attempt.map(|attempt| HistoryQuery { attempt, since });
+                self.ask(id, Some(message), server, Request::Query { history, conversation });
             }
             Action::Prepare { draft, finalize, ancestors, lanes } => {
                 let certificate =
@@ -200,7 +201,7 @@ impl World {
     fn act_read(&mut self, id: ClientId, action: ReadAction) {
         match action {
             ReadAction::Query { message, server } => {
-                let query = Request::Query { attempt: None, conversation: None };
+                let query = Request::Query { history: None, conversation: None };
                 self.ask(id, Some(message), server, query);
             }
             ReadAction::Bring {

@@ -9,7 +9,7 @@ use tarn_client::fetch::RunId;
 use tarn_client::publish::action::Timer;
 use tarn_proto::state::Tests;
 use tarn_proto::{
-    AttemptId, Certificate, ConversationId, Refusal, ShareNumber, SignedHeader, SlotState,
+    Certificate, ConversationId, HistoryQuery, Refusal, ShareNumber, SignedHeader, SlotState,
     VersionId,
 };
 
@@ -57,8 +57,8 @@ pub enum Body {
 pub enum Request {
     /// What does the slot hold?
     Query {
-        /// The attempt whose history is asked for.
-        attempt: Option<AttemptId>,
+        /// The history that is asked for.
+        history: Option<HistoryQuery>,
         /// The conversation whose end is to be learnt.
         conversation: Option<ConversationId>,
     },

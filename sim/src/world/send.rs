@@ -151,7 +151,7 @@ impl World {
         let envelope = EnvelopeId { client: id, number, leg: Leg::Answer, copy: 0 };
         let body = Body::Answer {
             server: ServerId(0),
-            request: Arc::new(Request::Query { attempt: None, conversation: None }),
+            request: Arc::new(Request::Query { history: None, conversation: None }),
             reply: Box::new(Reply::Dead(why.to_owned())),
         };
         self.put(Envelope { id: envelope, sent: self.now, due: None, body });

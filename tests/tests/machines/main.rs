@@ -17,8 +17,8 @@ use tarn_client::servermap::{Failure, Patience};
 use tarn_client::time::Millis;
 use tarn_proto::state::Tests;
 use tarn_proto::{
-    AttemptId, Certificate, ConversationId, Shape, ShareNumber, SignedHeader, StorageIndex,
-    StoreId, VerifyKey, VersionId, Window,
+    AttemptId, Certificate, ConversationId, HistoryQuery, Shape, ShareNumber, SignedHeader,
+    StorageIndex, StoreId, VerifyKey, VersionId, Window,
 };
 use tarn_server::manifest::Manifest;
 use tarn_server::slot::Slot;
@@ -99,7 +99,7 @@ enum Message {
 enum Ask {
     Query {
         message: MessageId,
-        attempt: AttemptId,
+        history: HistoryQuery,
         conversation: Option<ConversationId>,
     },
     Seal {
@@ -345,8 +345,9 @@ impl World {
         let attempt = self.writers[&id].attempt;
         let ask = |server, ask| Message::Ask(id, server, Box::new(ask));
         let message = match action {
-            Action::Query { message, server, conversation } => {
-                ask(server, Ask::Query { message, attempt, conversation })
+            Action::Query { message, server, since, conversation } => {
+                let history = HistoryQuery { attempt, since };
+                ask(server, Ask::Query { message, history, conversation })
             }
             Action::Prepare { draft, ancestors, lanes, .. } => {
                 let header = self.encode(&draft);

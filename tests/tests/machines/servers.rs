@@ -35,8 +35,8 @@ impl World {
             Some(Event::Failed { message, failure })
         };
         match ask {
-            Ask::Query { message, attempt, conversation } => {
-                let state = slot.state(now, Some(attempt), conversation);
+            Ask::Query { message, history, conversation } => {
+                let state = slot.state(now, Some(history), conversation);
                 Some(Event::Mapped { message, state })
             }
             Ask::Seal { message, conversation, shares, tests, header, ancestors } => {

@@ -226,3 +226,84 @@ fn our_own_version_below_the_base_shows_in_what_was_sealed_at_the_latest() {
     assert_eq!(released(&actions), [0, 1, 2].into());
     assert!(!actions.iter().any(|action| matches!(action, Action::Journal { .. })));
 }
+
+/// A chain of four of which ours is the first; server 0 fell behind after the second, the others do not remember ours.
+fn far_above_ours(story: &Story) -> [SignedHeader; 4] {
+    let ours = story.version(1, 7, None);
+    let second = story.version(2, 8, Some(&ours));
+    let third = story.version(3, 9, Some(&second));
+    let fourth = story.version(4, 10, Some(&third));
+    [ours, second, third, fourth]
+}
+
+fn remembering(mut state: SlotState, versions: &[SignedHeader]) -> SlotState {
+    let entry = |version: &SignedHeader| tarn_proto::HistoryEntry {
+        attempt: version.header().attempt,
+        version: version.version(),
+        predecessor: version.header().predecessor,
+        sequence_number: version.header().sequence_number,
+    };
+    state.history = versions.iter().map(entry).collect();
+    state
+}
+
+fn asked_since(actions: &[Action]) -> Vec<Option<u64>> {
+    let since = |action: &Action| match action {
+        Action::Query { since, .. } => Some(since.map(tarn_proto::SequenceNumber::get)),
+        _ => None,
+    };
+    actions.iter().filter_map(since).collect()
+}
+
+#[test]
+fn links_that_are_missing_between_the_base_and_a_version_of_ours_are_asked_for() {
+    let mut story = Story::on(3);
+    let chain = far_above_ours(&story);
+    let behind = remembering(holds(0, &[&chain[1]]), &chain[..2]);
+    let state = |number, told: &[SignedHeader]| match number {
+        0 => behind.clone(),
+        _ => remembering(holds(number, &[&chain[3]]), told),
+    };
+    let mut asked = story.mapped(|number| Some(state(number, &[])));
+    assert_eq!(asked_since(&asked), [Some(1); 3]);
+    let ended = story.answer_queries(&mut asked, |number| Some(state(number, &chain[1..])));
+    let Outcome::Published(published) = outcome(&ended) else { panic!("{ended:?}") };
+    assert_eq!((published.version, published.repeated), (chain[0].version(), true));
+}
+
+#[test]
+fn links_that_nobody_remembers_are_asked_for_once() {
+    let mut story = Story::on(3);
+    let chain = far_above_ours(&story);
+    let behind = remembering(holds(0, &[&chain[1]]), &chain[..2]);
+    let state = |number| if number == 0 { behind.clone() } else { holds(number, &[&chain[3]]) };
+    let mut asked = story.mapped(|number| Some(state(number)));
+    assert_eq!(asked_since(&asked), [Some(1); 3]);
+    let prepared = story.answer_queries(&mut asked, |number| Some(state(number)));
+    let prepared = lanes(&prepared);
+    let (_, actions) = story.all_sealed(&prepared, state);
+    assert!(actions.iter().any(|action| matches!(action, Action::Journal { .. })), "{actions:?}");
+}
+
+#[test]
+fn nobody_is_asked_for_links_to_what_cannot_be_below_the_base() {
+    let mut story = Story::on(3);
+    let base = story.version(1, 8, None);
+    let sibling = story.version(2, 7, None);
+    let stray = remembering(holds(0, &[&base]), std::slice::from_ref(&sibling));
+    let actions = story
+        .mapped(|number| Some(if number == 0 { stray.clone() } else { holds(number, &[&base]) }));
+    assert_eq!(asked_since(&actions), []);
+    assert_eq!(lanes(&actions).len(), 3);
+}
+
+#[test]
+fn a_version_of_ours_that_only_shows_when_it_is_sealed_has_the_map_drawn_anew() {
+    let mut story = Story::on(3);
+    let chain = far_above_ours(&story);
+    let prepared = lanes(&story.mapped(|number| Some(holds(number, &[&chain[3]]))));
+    let (_, actions) =
+        story.all_sealed(&prepared, |number| remembering(holds(number, &[&chain[3]]), &chain[..2]));
+    assert_eq!(released(&actions), [0, 1, 2].into());
+    assert!(!actions.iter().any(|action| matches!(action, Action::Journal { .. })));
+}

@@ -9,6 +9,7 @@ fn it_begins_by_asking_every_store_of_the_window() {
     let query = |n: u8| Action::Query {
         message: MessageId(n.into()),
         server: store(n),
+        since: None,
         conversation: None,
     };
     let wait = Action::WaitUntil { timer: Timer(0), when: Millis(5_000), why: Why::Lateness };

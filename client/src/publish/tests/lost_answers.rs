@@ -23,7 +23,7 @@ fn committed_by(lane: &PrepareLane, header: &SignedHeader) -> SlotState {
 fn lose_the_third(story: &mut Story, messages: &BTreeMap<u8, MessageId>) -> MessageId {
     let asked = story.step(Event::Failed { message: messages[&2], failure: dead() });
     match asked.as_slice() {
-        [Action::Query { message, server, conversation: Some(_) }] if *server == store(2) => {
+        [Action::Query { message, server, conversation: Some(_), .. }] if *server == store(2) => {
             *message
         }
         other => panic!("{other:?}"),
@@ -135,11 +135,14 @@ fn a_version_of_ours_that_may_have_been_built_on_gets_no_second_one() {
     let between = story.version(2, 8, Some(&ours));
     let newest = story.version(3, 9, Some(&between));
     let certificate = story.certified(&newest);
-    let ended = story.next_round(actions, |number| {
+    let state = |number| {
         let mut state = holds(number, &[&newest]);
         state.certificates.push(certificate);
         Some(state)
-    });
+    };
+    let mut asked = story.next_round(actions, state);
+    assert!(asked.iter().any(|action| matches!(action, Action::Query { since: Some(_), .. })));
+    let ended = story.answer_queries(&mut asked, state);
     let Outcome::Partial(landed) = outcome(&ended) else { panic!("{ended:?}") };
     assert_eq!(landed.header, ours);
 }

@@ -281,10 +281,17 @@ async fn a_slots_state_tells_of_an_attempt_and_a_conversation() {
         storage_index: bytes(writer().storage_index().as_bytes()),
         attempt_id: bytes(first.header().attempt.as_bytes()),
         conversation_id: bytes(&[2; 16]),
+        history_since: 0,
     };
     let answer = harness.client.clone().read_slot(request.clone()).await.unwrap();
     let state = verified(answer.into_inner().state);
     assert_eq!(state.history[0].version, first.id());
+    for (history_since, told) in [(0, 0), (1, 1), (2, 0)] {
+        let attempt_id = bytes(&[77; 16]);
+        let request = wire::ReadSlotRequest { attempt_id, history_since, ..request.clone() };
+        let answer = harness.client.clone().read_slot(request).await.unwrap();
+        assert_eq!(verified(answer.into_inner().state).history.len(), told, "{history_since}");
+    }
     assert_eq!(state.conversation, Some(ConversationStatus::SealedLast));
     assert!(state.promised_ms.is_some());
     drop(talk);

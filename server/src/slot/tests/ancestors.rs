@@ -43,7 +43,7 @@ fn what_a_version_was_built_on_is_remembered_with_it() {
     publish_on(&mut slot, 1, &chain[2], &chain[..2]);
     assert_eq!(remembered(&slot), ids(&chain), "at its place, whatever order it came in");
     assert_eq!(slot.manifest().ancestors, headers(&chain[..2]));
-    let told = slot.state(at(0), Some(chain[0].header().attempt), None);
+    let told = slot.state(at(0), Some(chain[0].header().attempt.into()), None);
     assert_eq!(told.history.len(), 3, "a repeated submission finds itself and the way down to it");
     assert_eq!(told.ancestors, headers(&chain[..2]));
 }

@@ -1,6 +1,6 @@
 //! What a slot says of itself.
 
-use tarn_proto::ShareHealth;
+use tarn_proto::{AttemptId, HistoryQuery, ShareHealth};
 
 use super::*;
 use crate::testing::share;
@@ -43,19 +43,26 @@ fn damage_is_told_of_one_share_or_of_all() {
 }
 
 #[test]
-fn history_begins_at_the_asked_attempt() {
+fn history_begins_at_the_asked_attempt_or_number() {
     let first = writer().version(1, 1, None);
     let second = writer().version(2, 2, Some(first.id()));
     let third = writer().version(3, 3, Some(second.id()));
     let slot = holding(&[&first, &second, &third]);
-    let versions = |attempt| -> Vec<_> {
-        let history = slot.state(at(0), attempt, None).history;
+    let versions = |history| -> Vec<_> {
+        let history = slot.state(at(0), history, None).history;
         history.iter().map(|entry| entry.version).collect()
     };
     assert_eq!(versions(None), []);
-    let all = [first.id(), second.id(), third.id()];
-    assert_eq!(versions(Some(AttemptId::new([77; 16]))), all, "links for what others remember");
-    assert_eq!(versions(Some(second.header().attempt)), [second.id(), third.id()]);
+    let since = |attempt, number: u64| {
+        versions(Some(HistoryQuery { attempt, since: Some(number.try_into().unwrap()) }))
+    };
+    let (nobody, asked) = (AttemptId::new([77; 16]), second.header().attempt);
+    assert_eq!(versions(Some(nobody.into())), []);
+    assert_eq!(versions(Some(asked.into())), [second.id(), third.id()]);
+    assert_eq!(since(nobody, 2), [second.id(), third.id()], "links for what others remember");
+    assert_eq!(since(nobody, 4), []);
+    assert_eq!(since(asked, 1), [first.id(), second.id(), third.id()]);
+    assert_eq!(since(asked, 3), [second.id(), third.id()], "its own are told in any case");
 }
 
 #[test]

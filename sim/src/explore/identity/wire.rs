@@ -33,8 +33,11 @@ pub(super) fn write_manifest(manifest: &Manifest, out: &mut Writer) {
 
 pub(super) fn write_request(request: &Request, out: &mut Writer) {
     match request {
-        Request::Query { conversation, .. } => {
+        Request::Query { history, conversation } => {
             out.byte(0);
+            if let Some(since) = history.and_then(|asked| asked.since) {
+                out.number(since.get());
+            }
             if let Some(stream) = conversation {
                 out.bytes(stream.as_bytes());
             }

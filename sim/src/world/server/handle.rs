@@ -30,8 +30,8 @@ impl Server {
             return Handled::say(Reply::Dead("nobody listens there".to_owned()));
         };
         match request {
-            Request::Query { attempt, conversation } => {
-                Handled::say(Reply::State(slot.state(now, *attempt, *conversation)))
+            Request::Query { history, conversation } => {
+                Handled::say(Reply::State(slot.state(now, *history, *conversation)))
             }
             Request::Seal { .. } => self.handle_seal(now, request, stage),
             Request::Extend { conversation } => {
@@ -138,8 +138,8 @@ impl Server {
         }
         match slot.seal(now, *conversation, claim, made.write(shares)) {
             Ok(promise) => {
-                let attempt = Some(made.header.header().attempt);
-                let state = slot.state(now, attempt, Some(*conversation));
+                let history = Some(made.header.header().attempt.into());
+                let state = slot.state(now, history, Some(*conversation));
                 Handled::say(Reply::Sealed { state, promise: promise.get() })
             }
             Err(refusal) => self.refuse(now, *conversation, refusal),
