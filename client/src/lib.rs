@@ -20,6 +20,7 @@ pub mod client;
 pub mod encode;
 pub mod fetch;
 pub mod grid;
+pub mod modify;
 pub mod placement;
 pub mod publish;
 pub mod quorum;
