@@ -33,7 +33,6 @@ tell! {
     servers_that_hang_stop_no_publish: "frozen",
     another_store_at_an_old_address_is_not_believed: "emptied",
     a_server_put_back_to_an_old_copy_takes_nothing_back: "old-copy",
-    #[ignore = "takes minutes: a server without a reserve seals what it has no space to commit, and publishes end in doubt"]
     full_servers_are_done_without_or_refused: "full-disk",
     no_promise_depends_on_the_clock: "clock-steps",
     no_promise_depends_on_the_network: "networks",

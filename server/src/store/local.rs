@@ -73,6 +73,10 @@ pub struct LocalStore {
     _lock: FolderLock,
 }
 
+/// What changes of manifests may take of the disk, beside what shares do: the database's log grows before its file does.
+/// A store that let shares have it would promise what it cannot commit.
+const CHANGE_BYTES: u64 = 512 << 10;
+
 /// What was in a store when it was opened, and what an earlier process had left unfinished there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
@@ -246,7 +250,7 @@ impl Store for LocalStore {
             let disk = rustix::fs::statvfs(&path)
                 .map_err(|error| fault::io("asking for free space", error.into()))?;
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            Ok(Space { free_bytes: free.saturating_sub(reserve) })
+            Ok(Space { free_bytes: free.saturating_sub(reserve.max(CHANGE_BYTES)) })
         })
         .await
     }
