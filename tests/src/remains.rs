@@ -42,20 +42,25 @@ fn names(text: &[u8], folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::running::Running;
 
     #[test]
     fn a_process_is_found_by_its_folder_as_long_as_it_lives() {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut command = Command::new("sleep");
-        command.arg("600").env("TARN_HOME", folder.path());
-        let sleeping = Running::start(command);
-        assert_eq!(processes_of(folder.path()), ["sleep 600 "]);
+        let mut command = Command::new("cat");
+        command.arg("-").env("TARN_HOME", folder.path());
+        let mut cat = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // The system tells nothing of a process that is just being started; one that has answered has been.
+        let (mut to, mut from) = (cat.stdin.take().unwrap(), cat.stdout.take().unwrap());
+        to.write_all(b"x").unwrap();
+        from.read_exact(&mut [0]).unwrap();
+        assert_eq!(processes_of(folder.path()), ["cat - "]);
         assert_eq!(processes_of(other.path()), [""; 0]);
-        sleeping.killed();
+        drop(to);
+        assert!(cat.wait().unwrap().success());
         assert_eq!(processes_of(folder.path()), [""; 0]);
     }
 }
