@@ -66,10 +66,11 @@ impl Client {
     /// A client of this grid. Connections are made when they are first needed, and again whenever they are lost.
     /// Must be called within a tokio runtime.
     pub fn connect(grid: &Grid) -> Result<Self, AddressError> {
+        let known = Arc::default();
         let servers = grid.servers().iter().map(|server| {
             let token = server.token.as_ref().map(Token::reveal).map(str::to_owned);
             let dialled = ServerClient::dial(server.store, server.address.to_string(), token)?;
-            Ok((server.store, dialled))
+            Ok((server.store, dialled.sharing(&known)))
         });
         let candidates = grid.servers().iter().map(|server| Candidate {
             store: server.store,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tarn_proto::convert::{self, ConvertError};
+use tarn_proto::known::Known;
 use tarn_proto::wire::{self, storage_client::StorageClient};
 use tarn_proto::{
     Certificate, ConversationId, HistoryQuery, Refusal, SequenceNumber, SlotState, StorageIndex,
@@ -51,6 +52,8 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 pub struct ServerClient {
     identity: Arc<Identity>,
     storage: StorageClient<Channel>,
+    /// Statements that were verified lately.
+    known: Arc<Known>,
 }
 
 struct Identity {
@@ -89,7 +92,14 @@ impl ServerClient {
         Self {
             identity: Arc::new(Identity { store, address, token: token.map(Zeroizing::new) }),
             storage,
+            known: Arc::default(),
         }
+    }
+
+    /// The same server, which recognises what others have told and was verified. Servers of one grid tell the same.
+    #[must_use]
+    pub fn sharing(self, known: &Arc<Known>) -> Self {
+        Self { known: Arc::clone(known), ..self }
     }
 
     /// The server at `address` (`host:port`), connected when it is first called and again whenever the connection
@@ -225,7 +235,7 @@ impl ServerClient {
     ) -> Result<SlotState, CallError> {
         let message = message.ok_or(ConvertError::Missing("slot state"))?;
         self.expected_store(&message.store_id)?;
-        Ok(convert::slot_state(storage_index, message)?)
+        Ok(convert::slot_state(&self.known, storage_index, message)?)
     }
 
     fn refused(

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
+use tarn_proto::known::Known;
 use tarn_proto::signing::Statement;
 use tarn_proto::{Certificate, SequenceNumber, StorageIndex, VerifyKey, VersionId, convert, wire};
 
@@ -33,8 +34,8 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(storage_index: StorageIndex, message: wire::SlotState) {
-    if let Ok(state) = convert::slot_state(storage_index, message) {
-        let again = convert::slot_state(storage_index, wire::SlotState::from(&state));
+    if let Ok(state) = convert::slot_state(&Known::default(), storage_index, message) {
+        let again = convert::slot_state(&Known::default(), storage_index, wire::SlotState::from(&state));
         assert_eq!(again, Ok(state));
     }
 }

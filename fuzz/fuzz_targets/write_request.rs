@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
+use tarn_proto::known::Known;
 use tarn_proto::signing::Signature;
 use tarn_proto::state::Tests;
 use tarn_proto::wire::{self, seal, write_request::Request};
@@ -39,7 +40,7 @@ fn check_open(open: &wire::Open) {
         StorageIndex::try_from(open.storage_index.as_ref()),
         &open.finalize,
     ) {
-        let _ = convert::certificate(storage_index, finalize);
+        let _ = Known::default().certificate(storage_index, finalize);
     }
     check_tests(open.tests.as_ref());
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::header::{SignedHeader, SignedHeaderError};
 use crate::ids::{IdError, SequenceNumber, ShareNumber, StorageIndex, VersionId};
-use crate::signing::{Certificate, Signature, SigningError, VerifyKey};
+use crate::known::Known;
+use crate::signing::{Certificate, SigningError};
 use crate::state::{
     ANCESTORS_MAX, CERTIFICATES_MAX, ConversationStatus, Expected, GENERATIONS_MAX, Generation,
     HISTORY_MAX, HistoryEntry, Origin, ReadRefusal, Refusal, ShareHealth, SlotState, Tests,
@@ -62,16 +63,6 @@ impl From<&SignedHeader> for wire::SignedHeader {
     }
 }
 
-/// Verifies a signed header of this file.
-pub fn signed_header(
-    storage_index: StorageIndex,
-    message: wire::SignedHeader,
-) -> Result<SignedHeader, ConvertError> {
-    let verify_key = VerifyKey::parse(&message.verify_key)?;
-    let signature = Signature::try_from(message.signature.as_ref())?;
-    Ok(SignedHeader::verify(storage_index, message.header, verify_key, signature)?)
-}
-
 impl From<&Certificate> for wire::Certificate {
     fn from(certificate: &Certificate) -> Self {
         Self {
@@ -81,20 +72,6 @@ impl From<&Certificate> for wire::Certificate {
             signature: Bytes::copy_from_slice(certificate.signature().as_bytes()),
         }
     }
-}
-
-/// Verifies a certificate of this file.
-pub fn certificate(
-    storage_index: StorageIndex,
-    message: &wire::Certificate,
-) -> Result<Certificate, ConvertError> {
-    Ok(Certificate::verify(
-        storage_index,
-        SequenceNumber::try_from(message.sequence_number)?,
-        VersionId::try_from(message.version_id.as_ref())?,
-        VerifyKey::parse(&message.verify_key)?,
-        Signature::try_from(message.signature.as_ref())?,
-    )?)
 }
 
 impl From<&SlotState> for wire::SlotState {
@@ -153,31 +130,32 @@ impl From<&HistoryEntry> for wire::HistoryEntry {
 
 /// Verifies a slot's state: every header and certificate in it is of this file and signed.
 pub fn slot_state(
+    known: &Known,
     storage_index: StorageIndex,
     message: wire::SlotState,
 ) -> Result<SlotState, ConvertError> {
     limit("generations", GENERATIONS_MAX, message.generations.len())?;
     limit("certificates", CERTIFICATES_MAX, message.certificates.len())?;
     limit("history entries", HISTORY_MAX, message.history.len())?;
-    let known = wire::ConversationState::try_from(message.conversation).map_err(|_| {
+    let conversation = wire::ConversationState::try_from(message.conversation).map_err(|_| {
         ConvertError::Unknown { what: "conversation state", value: message.conversation }
     })?;
     Ok(SlotState {
         store: message.store_id.as_ref().try_into()?,
-        floor: message.floor.map(|floor| signed_header(storage_index, floor)).transpose()?,
+        floor: message.floor.map(|floor| known.header(storage_index, &floor)).transpose()?,
         generations: message
             .generations
             .into_iter()
-            .map(|generation| self::generation(storage_index, generation))
+            .map(|generation| self::generation(known, storage_index, generation))
             .collect::<Result<_, _>>()?,
         certificates: message
             .certificates
             .iter()
-            .map(|certificate| self::certificate(storage_index, certificate))
+            .map(|certificate| known.certificate(storage_index, certificate))
             .collect::<Result<_, _>>()?,
-        ancestors: ancestors(storage_index, message.ancestors)?,
+        ancestors: ancestors(known, storage_index, &message.ancestors)?,
         history: message.history.iter().map(history_entry).collect::<Result<_, _>>()?,
-        conversation: match known {
+        conversation: match conversation {
             wire::ConversationState::Unspecified => None,
             wire::ConversationState::Open => Some(ConversationStatus::Open),
             wire::ConversationState::SealedLast => Some(ConversationStatus::SealedLast),
@@ -189,19 +167,21 @@ pub fn slot_state(
 
 /// Verifies headers of versions that others were built on.
 pub fn ancestors(
+    known: &Known,
     storage_index: StorageIndex,
-    messages: Vec<wire::SignedHeader>,
+    messages: &[wire::SignedHeader],
 ) -> Result<Vec<SignedHeader>, ConvertError> {
     limit("ancestors", ANCESTORS_MAX, messages.len())?;
-    messages.into_iter().map(|message| signed_header(storage_index, message)).collect()
+    messages.iter().map(|message| known.header(storage_index, message)).collect()
 }
 
 fn generation(
+    known: &Known,
     storage_index: StorageIndex,
     message: wire::Generation,
 ) -> Result<Generation, ConvertError> {
-    let header =
-        signed_header(storage_index, message.header.ok_or(ConvertError::Missing("header"))?)?;
+    let header = message.header.ok_or(ConvertError::Missing("header"))?;
+    let header = known.header(storage_index, &header)?;
     let n = header.header().shape.n();
     limit("shares", usize::from(n), message.shares.len())?;
     let mut shares = BTreeMap::new();

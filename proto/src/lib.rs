@@ -21,13 +21,15 @@
 //! - [`signing`]: keys and the statements that are signed
 //! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs
 //! - [`state`]: what a server says of a slot, verified
-//! - [`wire`]: the generated messages, [`convert`]: the only place where they become the types above
+//! - [`wire`]: the generated messages, [`convert`]: the only place where they become the types above,
+//!   [`known`]: what was verified lately
 
 pub mod convert;
 pub mod geometry;
 pub mod hash;
 pub mod header;
 pub mod ids;
+pub mod known;
 pub mod merkle;
 pub mod signing;
 pub mod state;

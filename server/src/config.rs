@@ -16,6 +16,8 @@ pub struct ServerConfig {
     /// A conversation, a request that does not come whole, or an answer that its client does not take, ends after so
     /// long without a sign of life.
     pub idle: Duration,
+    /// How long a certificate waits for a commit that can record it too, before it is recorded by itself.
+    pub certificate_waits: Duration,
     /// What every request must show; none admits everybody.
     pub token: Option<Token>,
     /// Whether every write is refused.
@@ -62,6 +64,7 @@ impl Default for ServerConfig {
         Self {
             promise: Duration::from_secs(30),
             idle: Duration::from_secs(60),
+            certificate_waits: Duration::from_millis(25),
             token: None,
             read_only: false,
             scrubbing: None,

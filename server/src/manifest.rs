@@ -93,6 +93,14 @@ impl Content {
         self.0.iter().map(Extent::length).fold(0, u64::saturating_add)
     }
 
+    fn weight(&self) -> u64 {
+        let inline = self.0.iter().map(|extent| match extent {
+            Extent::Inline(bytes) => bytes.len() as u64,
+            Extent::Chunk { .. } => 0,
+        });
+        size_of_val(&*self.0) as u64 + inline.sum::<u64>()
+    }
+
     /// The chunks the content lies in.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
         self.0.iter().filter_map(|extent| match extent {
@@ -121,6 +129,15 @@ impl Manifest {
         })
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> u64 {
+        let headers = self.floor.iter().chain(&self.ancestors);
+        let headers = headers.map(|header| 2 * header.bytes().len() as u64).sum::<u64>();
+        let generations = self.generations.iter().map(StoredGeneration::weight).sum::<u64>();
+        let records = size_of_val(&*self.certificates) + size_of_val(&*self.history);
+        headers + generations + records as u64
+    }
+
     /// The generation of this version, if it is held.
     pub fn generation(&self, version: VersionId) -> Option<&StoredGeneration> {
         self.generations.iter().find(|generation| generation.header.version() == version)
@@ -133,6 +150,11 @@ impl Manifest {
 }
 
 impl StoredGeneration {
+    fn weight(&self) -> u64 {
+        let contents = self.shares.values().map(|share| share.content.weight()).sum::<u64>();
+        2 * self.header.bytes().len() as u64 + self.table.weight() + contents
+    }
+
     /// Whether the share is held and not known to be damaged.
     pub fn is_whole(&self, share: ShareNumber) -> bool {
         self.shares.get(&share).is_some_and(|stored| stored.health == ShareHealth::Whole)

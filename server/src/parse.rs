@@ -1,11 +1,10 @@
 //! Fields of requests to checked types. What is malformed is the client's fault and a gRPC error; what is well-formed
 //! and does not verify is a refusal.
 
-use bytes::Bytes;
 use tarn_proto::convert::{self, ConvertError};
 use tarn_proto::header::SignedHeaderError;
 use tarn_proto::ids::IdError;
-use tarn_proto::state::ANCESTORS_MAX;
+use tarn_proto::known::Known;
 use tarn_proto::{Certificate, Refusal, SequenceNumber, SignedHeader, StorageIndex, wire};
 use tonic::Status;
 
@@ -25,26 +24,23 @@ pub(crate) enum BadStatement {
 
 /// A certificate of this file.
 pub(crate) fn certificate(
+    known: &Known,
     storage_index: StorageIndex,
     message: &wire::Certificate,
 ) -> Result<Certificate, BadStatement> {
     let widths_fit = widths_fit(&message.verify_key, &message.signature);
-    convert::certificate(storage_index, message).map_err(|error| bad(error, widths_fit))
+    known.certificate(storage_index, message).map_err(|error| bad(error, widths_fit))
 }
 
-/// Headers of this file that others were built on. They are copied: what they came in is not kept for their sake.
+/// Headers of this file that others were built on.
 pub(crate) fn ancestors(
+    known: &Known,
     storage_index: StorageIndex,
     messages: &[wire::SignedHeader],
 ) -> Result<Vec<SignedHeader>, BadStatement> {
     let fits = |message: &wire::SignedHeader| widths_fit(&message.verify_key, &message.signature);
     let widths_fit = messages.iter().all(fits);
-    // One more than may be is enough to be refused, and no more is copied.
-    let copied = messages.iter().take(ANCESTORS_MAX + 1).map(|message| wire::SignedHeader {
-        header: Bytes::copy_from_slice(&message.header),
-        ..message.clone()
-    });
-    convert::ancestors(storage_index, copied.collect()).map_err(|error| bad(error, widths_fit))
+    convert::ancestors(known, storage_index, messages).map_err(|error| bad(error, widths_fit))
 }
 
 fn widths_fit(verify_key: &[u8], signature: &[u8]) -> bool {

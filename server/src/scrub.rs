@@ -159,7 +159,9 @@ impl<S: Store> Scrub<S> {
     async fn versions(&self, slot: StorageIndex, scrubbed: &mut Scrubbed) -> Result<(), Stop> {
         let handle = self.server.slots.get(slot);
         let generations = {
-            let locked = handle.lock().await.map_err(|_| Stop::Unreadable)?;
+            let mut locked = handle.lock().await.map_err(|_| Stop::Unreadable)?;
+            // What the disk has, not what is remembered of it.
+            locked.load().await.map_err(|_| Stop::Unreadable)?;
             locked.slot().manifest().generations.clone()
         };
         for generation in generations {

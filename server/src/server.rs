@@ -1,8 +1,9 @@
 //! What all calls of one running server share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tarn_proto::Refusal;
+use tarn_proto::known::Known;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -10,13 +11,29 @@ use crate::admission::Ledger;
 use crate::clock::{Clock, millis};
 use crate::config::ServerConfig;
 use crate::hashing::Hashing;
+use crate::slot::Millis;
 use crate::slots::{Slots, refusal_of};
 use crate::store::Store;
+
+/// So much more room than is asked for will not be gone in a moment.
+const PLENTY: u64 = 1 << 30;
+/// How long a moment is.
+const ROOM_BELIEVED: Millis = Millis::new(500);
+
+/// How much room there was, and until when that is believed.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    free_bytes: u64,
+    until: Millis,
+}
 
 pub(crate) struct Server<S> {
     pub(crate) store: Arc<S>,
     pub(crate) config: ServerConfig,
     pub(crate) slots: Arc<Slots<S>>,
+    /// Statements that were verified lately.
+    pub(crate) known: Known,
+    room: Mutex<Option<Room>>,
     /// What is in use on all connections together.
     pub(crate) ledger: Arc<Ledger>,
     /// Cancelled when the server is to stop: streams end, commits under way are finished.
@@ -31,6 +48,8 @@ impl<S: Store> Server<S> {
         Arc::new(Self {
             store,
             slots,
+            known: Known::default(),
+            room: Mutex::default(),
             ledger: Ledger::new(config.limits.server),
             config,
             stopping: CancellationToken::new(),
@@ -56,11 +75,19 @@ impl<S: Store> Server<S> {
         Ok(space.free_bytes.saturating_sub(self.config.reserved_bytes))
     }
 
-    /// Refuses what does not fit.
+    /// Refuses what does not fit. Where there was plenty of room a moment ago there still is.
     pub(crate) async fn require_space(&self, bytes: u64) -> Result<(), Refusal> {
-        if self.free_bytes().await? < bytes {
-            return Err(Refusal::NoSpace);
+        let now = self.slots.now().elapsed;
+        let is_plenty = |room: &Room| {
+            room.until.after(now).is_some() && room.free_bytes.saturating_sub(PLENTY) > bytes
+        };
+        let seen = *self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.as_ref().is_some_and(is_plenty) {
+            return Ok(());
         }
-        Ok(())
+        let free_bytes = self.free_bytes().await?;
+        let seen = Room { free_bytes, until: now.plus(ROOM_BELIEVED) };
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        if free_bytes < bytes { Err(Refusal::NoSpace) } else { Ok(()) }
     }
 }

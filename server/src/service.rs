@@ -1,6 +1,7 @@
 //! The storage service as tonic calls it: fields become checked types, calls reach the slot or the store, answers go
 //! back. Holds no rules.
 
+pub(crate) mod finalize;
 mod proofs;
 pub(crate) mod read;
 mod stream;
@@ -9,7 +10,7 @@ mod watch;
 use std::sync::Arc;
 
 use tarn_proto::wire::storage_server::Storage;
-use tarn_proto::{AttemptId, Certificate, HistoryQuery, Refusal, StorageIndex, wire};
+use tarn_proto::{AttemptId, HistoryQuery, Refusal, wire};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
@@ -155,7 +156,8 @@ impl<S: Store> Storage for StorageService<S> {
         let message = request.certificate;
         let message = message.ok_or_else(|| malformed("the request lacks its certificate"))?;
         let answer = if self.server.admits(&request.token) {
-            let certificate = match parse::certificate(storage_index, &message) {
+            let certificate = match parse::certificate(&self.server.known, storage_index, &message)
+            {
                 Ok(certificate) => Ok(certificate),
                 Err(BadStatement::Forged) => Err(Refusal::BadSignature),
                 Err(BadStatement::Malformed(error)) => return Err(malformed(error)),
@@ -163,11 +165,11 @@ impl<S: Store> Storage for StorageService<S> {
             let certificate =
                 if self.server.config.read_only { Err(Refusal::ReadOnly) } else { certificate };
             // Spawned, so that a change that was begun ends whether or not the call still waits.
-            let finalizing = finalize(Arc::clone(&self.server), storage_index, certificate);
+            let finalizing = finalize::answer(Arc::clone(&self.server), storage_index, certificate);
             let task = self.server.tasks.spawn(finalizing.in_current_span());
             task.await.map_err(|_| Status::unavailable("the server is stopping"))?
         } else {
-            refused(Refusal::Unauthenticated, None)
+            finalize::refused(Refusal::Unauthenticated, None)
         };
         Ok(Response::new(wire::FinalizeAnswer { answer: Some(answer) }))
     }
@@ -183,42 +185,6 @@ impl<S: Store> Storage for StorageService<S> {
         self.server.tasks.spawn(watch::serve(handle, stream));
         Ok(answers)
     }
-}
-
-async fn finalize<S: Store>(
-    server: Arc<Server<S>>,
-    storage_index: StorageIndex,
-    certificate: Result<Certificate, Refusal>,
-) -> wire::finalize_answer::Answer {
-    let handle = server.slots.get(storage_index);
-    let mut slot = match handle.lock().await {
-        Ok(slot) => slot,
-        Err(error) => return refused(refusal_of(&error), None),
-    };
-    let finalized = match certificate {
-        Ok(certificate) => slot.change(|slot, _| slot.finalize(certificate)).await,
-        Err(refusal) => Err(refusal),
-    };
-    tracing::debug!(slot = %storage_index, ?finalized, "finalize");
-    let told = slot.state(None, None);
-    drop(slot);
-    // After a change that failed only the store knows what the slot holds.
-    let state = match told {
-        Some(state) => Some(state),
-        None => handle.lock().await.ok().and_then(|slot| slot.state(None, None)),
-    };
-    match (finalized, &state) {
-        (Ok(_), Some(state)) => wire::finalize_answer::Answer::Recorded(state.into()),
-        (Ok(_), None) => refused(Refusal::StoreFailed, None),
-        (Err(refusal), state) => refused(refusal, state.as_ref()),
-    }
-}
-
-fn refused(
-    refusal: Refusal,
-    state: Option<&tarn_proto::SlotState>,
-) -> wire::finalize_answer::Answer {
-    wire::finalize_answer::Answer::Refused(refusal.to_wire(refusal.to_string(), state))
 }
 
 #[cfg(test)]

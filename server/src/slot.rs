@@ -41,6 +41,9 @@ pub(crate) use claim::refusal_of_header;
 
 use change::Write;
 
+/// So many certificates are noted at once; any more are recorded by themselves.
+const NOTED_MAX: usize = 4;
+
 /// One slot: what is durable of it, and what the server knows while it runs.
 #[derive(Debug, Clone)]
 pub struct Slot {
@@ -51,6 +54,8 @@ pub struct Slot {
     conversations: BTreeMap<ConversationId, Option<Sealed>>,
     promise: Option<Promise>,
     last_sealer: Option<ConversationId>,
+    /// Certificates that the next commit records.
+    noted: Vec<Certificate>,
 }
 
 /// What a conversation sealed and may commit.
@@ -93,6 +98,7 @@ impl Slot {
             conversations: BTreeMap::new(),
             promise: None,
             last_sealer: None,
+            noted: Vec::new(),
         }
     }
 
@@ -197,18 +203,19 @@ impl Slot {
         if self.holds_whole(write) && change::is_linked(&self.manifest, &header, &claim.ancestors) {
             return Ok(Change::AlreadySo);
         }
-        Ok(Change::Becomes(change::written(
-            &self.manifest,
-            now,
-            Write {
-                header,
-                write: write.clone(),
-                origin: Origin::Committed(conversation),
-                discarded: claim.discard.as_ref().map_or(&[], Discard::versions),
-                certificate: None,
-                ancestors: &claim.ancestors,
-            },
-        )))
+        let write = Write {
+            header,
+            write: write.clone(),
+            origin: Origin::Committed(conversation),
+            discarded: claim.discard.as_ref().map_or(&[], Discard::versions),
+            certificate: None,
+            ancestors: &claim.ancestors,
+        };
+        let written = change::written(&self.manifest, now, write);
+        Ok(Change::Becomes(self.noted.iter().fold(written, |written, certificate| {
+            let is_held = written.generation(certificate.version()).is_some();
+            if is_held { change::finalized(&written, *certificate) } else { written }
+        })))
     }
 
     /// What bringing a version that is signed already makes of the slot: it may replace nothing, a damaged share of
@@ -272,6 +279,18 @@ impl Slot {
         Ok(if next == self.manifest { Change::AlreadySo } else { Change::Becomes(next) })
     }
 
+    /// Notes a certificate that [`Slot::finalize`] is about to record: a commit that comes first records it too, so that
+    /// both are one change. Answers whether it is recorded already.
+    pub fn note(&mut self, certificate: Certificate) -> Result<bool, Refusal> {
+        if self.finalize(certificate)? == Change::AlreadySo {
+            return Ok(true);
+        }
+        if !self.noted.contains(&certificate) && self.noted.len() < NOTED_MAX {
+            self.noted.push(certificate);
+        }
+        Ok(false)
+    }
+
     /// What is found to be damaged is marked so: held, but never served.
     pub fn damaged(&self, version: VersionId, damage: Damage) -> Change {
         let next = change::damaged(&self.manifest, version, damage);
@@ -280,6 +299,7 @@ impl Slot {
 
     /// The store has made this manifest durable, or was found to hold it.
     pub fn became(&mut self, manifest: Manifest) {
+        self.noted.retain(|certificate| !manifest.certificates.contains(certificate));
         self.manifest = manifest;
     }
 

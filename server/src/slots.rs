@@ -1,9 +1,12 @@
 //! The slots in use: one lock each, under which the slot's state is loaded, judged and changed. Holds no rules. A
-//! slot that nobody uses is forgotten; what it knew beyond its manifest concerned only those who used it.
+//! slot that nobody uses is kept for whoever comes next while there is room for it, then forgotten; what it knew beyond its
+//! manifest concerned only those who used it.
 
 use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache;
 use tarn_proto::{ConversationId, HistoryQuery, Refusal, SlotState, StorageIndex};
 use tokio::sync::watch;
 
@@ -15,12 +18,36 @@ use crate::store::{Revision, Store, StoreError};
 /// How often a change that lost to another is judged again.
 const ATTEMPTS_MAX: usize = 16;
 
-/// The slots that somebody is using.
+/// Slots that nobody uses are kept in at most so many bytes.
+const IDLE_BYTES_MAX: u64 = 4 << 20;
+/// What a slot weighs beside what its manifest holds.
+const IDLE_SLOT_BYTES: u64 = 2 << 10;
+
+/// The slots that somebody is using, or was lately.
 pub(crate) struct Slots<S> {
     store: Arc<S>,
     clock: Clock,
     promise: Millis,
-    entries: Mutex<BTreeMap<StorageIndex, InUse>>,
+    entries: Mutex<Entries>,
+}
+
+struct Entries {
+    in_use: BTreeMap<StorageIndex, InUse>,
+    idle: Cache<StorageIndex, Idle, ByBytes>,
+}
+
+/// A slot that nobody uses, and what it weighs.
+struct Idle {
+    entry: Arc<Entry>,
+    bytes: u64,
+}
+
+struct ByBytes;
+
+impl Weighter<StorageIndex, Idle> for ByBytes {
+    fn weight(&self, _: &StorageIndex, idle: &Idle) -> u64 {
+        idle.bytes
+    }
 }
 
 /// A slot that somebody is using, and how many are.
@@ -29,6 +56,7 @@ struct InUse {
     handles: usize,
 }
 
+#[derive(Default)]
 struct Entry {
     slot: tokio::sync::Mutex<Option<Loaded>>,
     /// Conversations that ended while nobody held the lock.
@@ -46,18 +74,18 @@ struct Loaded {
 
 impl<S: Store> Slots<S> {
     pub(crate) fn new(store: Arc<S>, clock: Clock, promise: Millis) -> Arc<Self> {
-        Arc::new(Self { store, clock, promise, entries: Mutex::default() })
+        let slots = usize::try_from(IDLE_BYTES_MAX / IDLE_SLOT_BYTES).unwrap_or(usize::MAX);
+        let idle = Cache::with_weighter(slots, IDLE_BYTES_MAX, ByBytes);
+        let entries = Mutex::new(Entries { in_use: BTreeMap::new(), idle });
+        Arc::new(Self { store, clock, promise, entries })
     }
 
     /// The slot of this file.
     pub(crate) fn get(self: &Arc<Self>, storage_index: StorageIndex) -> SlotHandle<S> {
         let mut entries = lock(&self.entries);
-        let in_use = entries.entry(storage_index).or_insert_with(|| InUse {
-            entry: Arc::new(Entry {
-                slot: tokio::sync::Mutex::default(),
-                ended: Mutex::default(),
-                changes: watch::Sender::new(0),
-            }),
+        let Entries { in_use, idle } = &mut *entries;
+        let in_use = in_use.entry(storage_index).or_insert_with(|| InUse {
+            entry: idle.remove(&storage_index).map_or_else(Arc::default, |(_, idle)| idle.entry),
             handles: 0,
         });
         in_use.handles += 1;
@@ -66,9 +94,20 @@ impl<S: Store> Slots<S> {
         SlotHandle { slots: Arc::clone(self), storage_index, entry }
     }
 
+    /// What time it is for slots.
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Forgets slots that nobody uses: for tests that change the store behind the server's back.
+    #[cfg(test)]
+    pub(crate) fn forget_idle(&self) {
+        lock(&self.entries).idle.clear();
+    }
+
     #[cfg(test)]
     pub(crate) fn in_use(&self) -> usize {
-        lock(&self.entries).len()
+        lock(&self.entries).in_use.len()
     }
 }
 
@@ -83,12 +122,25 @@ impl<S: Store> Drop for SlotHandle<S> {
     fn drop(&mut self) {
         // Counted under the lock: of two that leave at once, one is the last.
         let mut entries = lock(&self.slots.entries);
-        if let btree_map::Entry::Occupied(mut in_use) = entries.entry(self.storage_index) {
+        let Entries { in_use, idle } = &mut *entries;
+        if let btree_map::Entry::Occupied(mut in_use) = in_use.entry(self.storage_index) {
             in_use.get_mut().handles -= 1;
             if in_use.get().handles == 0 {
-                in_use.remove();
+                let entry = in_use.remove().entry;
+                if let Some(bytes) = entry.weight() {
+                    idle.insert(self.storage_index, Idle { entry, bytes });
+                }
             }
         }
+    }
+}
+
+impl Entry {
+    /// What it weighs when nobody uses it; none if it is not worth keeping, because only the store knows the slot.
+    fn weight(&self) -> Option<u64> {
+        let loaded = self.slot.try_lock().ok()?;
+        let loaded = loaded.as_ref().filter(|loaded| loaded.fresh)?;
+        Some(IDLE_SLOT_BYTES + loaded.slot.manifest().weight())
     }
 }
 
@@ -108,6 +160,20 @@ impl<S: Store> SlotHandle<S> {
     /// Learns of every durable change from now on, and of those that may be durable.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.entry.changes.subscribe()
+    }
+
+    /// Waits until the slot, after some change, is as wanted. Never ends if it cannot be loaded.
+    pub(crate) async fn changed_until(&self, is_wanted: impl Fn(&Slot) -> bool) {
+        let mut changes = self.changes();
+        loop {
+            changes.mark_unchanged();
+            if self.lock().await.is_ok_and(|slot| is_wanted(slot.slot())) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     pub(crate) const fn storage_index(&self) -> StorageIndex {

@@ -120,7 +120,10 @@ impl Pass {
         &self,
     ) -> Result<impl Stream<Item = Result<CodedSegment, PassError>>, PassError> {
         let (source, encoder) = (self.source.clone(), Arc::clone(&self.encoder));
-        let workers = self.workers;
+        let workers = match &source {
+            Source::Bytes(bytes) => self.workers.for_bytes(bytes.len() as u64),
+            Source::File { .. } | Source::Spool(_) => self.workers,
+        };
         let reader = blocking(workers, move || SegmentReader::open(&source, encoder)).await?;
         let buffers = stream::try_unfold(reader, move |mut reader| {
             blocking(workers, move || Ok(reader.read_next()?.map(|buffer| (buffer, reader))))

@@ -19,7 +19,16 @@ pub enum Workers {
 #[error("the program is stopping")]
 pub struct Stopped;
 
+/// Coding so many bytes takes about as long as handing the work over and hearing its end.
+const HANDED_OVER_MIN: u64 = 64 << 10;
+
 impl Workers {
+    /// Where to do work on so many bytes that are in memory: little of it is done sooner in place.
+    #[must_use]
+    pub const fn for_bytes(self, bytes: u64) -> Self {
+        if bytes < HANDED_OVER_MIN { Self::InPlace } else { self }
+    }
+
     /// How many pieces of work gain by being under way at once.
     pub fn side_by_side(self) -> usize {
         match self {

@@ -9,6 +9,7 @@ use crate::geometry::{Geometry, Shape};
 use crate::header::Header;
 use crate::ids::{AttemptId, ConversationId, StoreId};
 use crate::merkle;
+use crate::signing::VerifyKey;
 use crate::window::Window;
 
 fn key() -> SigningKey {
@@ -172,7 +173,7 @@ proptest! {
     #[test]
     fn a_slot_state_arrives_as_it_was_sent(sent in states()) {
         let message = wire::SlotState::from(&sent);
-        let received = slot_state(si(), travelled(&message)).unwrap();
+        let received = slot_state(&Known::default(), si(), travelled(&message)).unwrap();
         prop_assert_eq!(&received, &sent);
         // Signed headers compare by version; their signatures must have come along too.
         prop_assert_eq!(wire::SlotState::from(&received), message);
@@ -188,13 +189,13 @@ proptest! {
     fn a_state_of_another_file_is_refused(sent in states()) {
         prop_assume!(sent.headers().next().is_some() || !sent.certificates.is_empty());
         let other = StorageIndex::new([0; 32]);
-        prop_assert!(slot_state(other, (&sent).into()).is_err());
+        prop_assert!(slot_state(&Known::default(), other, (&sent).into()).is_err());
     }
 
     #[test]
     fn any_bytes_are_converted_without_panic(bytes in vec(any::<u8>(), 0..400)) {
         if let Ok(message) = wire::SlotState::decode(bytes.as_slice()) {
-            let _ = slot_state(si(), message);
+            let _ = slot_state(&Known::default(), si(), message);
         }
         if let Ok(message) = wire::Tests::decode(bytes.as_slice()) {
             let _ = Tests::try_from(&message);
@@ -212,8 +213,8 @@ proptest! {
         let position = position.index(bytes.len());
         bytes[position] = value;
         let Ok(message) = wire::SlotState::decode(bytes.as_slice()) else { return Ok(()) };
-        if let Ok(received) = slot_state(si(), message) {
-            let again = slot_state(si(), (&received).into());
+        if let Ok(received) = slot_state(&Known::default(), si(), message) {
+            let again = slot_state(&Known::default(), si(), (&received).into());
             prop_assert_eq!(again, Ok(received));
         }
     }
@@ -240,7 +241,7 @@ fn every_refusal_arrives_as_it_was_sent() {
         let message = travelled(&sent.to_wire("why".to_owned(), Some(&state)));
         assert_eq!(Refusal::try_from(&message), Ok(sent));
         assert_eq!(message.detail, "why");
-        assert_eq!(slot_state(si(), message.state.unwrap()), Ok(state.clone()));
+        assert_eq!(slot_state(&Known::default(), si(), message.state.unwrap()), Ok(state.clone()));
         reasons.insert(message.reason);
     }
     assert!(reasons.into_iter().eq(1..=17));
@@ -271,7 +272,7 @@ fn values_not_known_here_are_refused() {
     let mut state = wire::SlotState::from(&SlotState::empty(StoreId::new([1; 16])));
     state.conversation = 4;
     assert_eq!(
-        slot_state(si(), state),
+        slot_state(&Known::default(), si(), state),
         Err(ConvertError::Unknown { what: "conversation state", value: 4 })
     );
 }
@@ -289,7 +290,7 @@ fn lists_are_held_to_their_limits() {
         let mut state = SlotState::empty(StoreId::new([1; 16]));
         state.certificates = vec![certificate; certificates];
         state.history = vec![entry; entries];
-        slot_state(si(), (&state).into()).map(|_| ())
+        slot_state(&Known::default(), si(), (&state).into()).map(|_| ())
     };
     assert_eq!(with(CERTIFICATES_MAX, HISTORY_MAX), Ok(()));
     let too_many = |what, max| Err(ConvertError::TooMany { what, max, got: max + 1 });
@@ -301,7 +302,7 @@ fn lists_are_held_to_their_limits() {
     let mut state = wire::SlotState::from(&SlotState::empty(StoreId::new([1; 16])));
     state.generations = vec![empty; GENERATIONS_MAX + 1];
     // The count is refused before any generation is looked at, or its lack of a header would be.
-    let outcome = slot_state(si(), state).map(|_| ());
+    let outcome = slot_state(&Known::default(), si(), state).map(|_| ());
     assert_eq!(outcome, too_many("generations", GENERATIONS_MAX));
 }
 

@@ -15,6 +15,7 @@ use super::{Conversation, End, Refused, Stream, Talk};
 use crate::admission::{Ledger, Ticket};
 use crate::parse;
 use crate::server::Server;
+use crate::service::finalize;
 use crate::slots::{Served, SlotHandle, refusal_of};
 use crate::store::Store;
 
@@ -105,7 +106,7 @@ fn parse(message: wire::Open) -> Result<Opening, End> {
 }
 
 async fn admit<S: Store>(
-    server: &Server<S>,
+    server: &Arc<Server<S>>,
     connection: Arc<Ledger>,
     handle: &SlotHandle<S>,
     opening: &Opening,
@@ -113,7 +114,7 @@ async fn admit<S: Store>(
     let Permitted { verify_key, certificate } = permit(server, opening)?;
     // Its own step, whatever becomes of the conversation.
     if let Some(certificate) = certificate {
-        finalize(handle, certificate).await;
+        finalize::on_the_way(server, handle, certificate).await;
     }
     if opening.is_update {
         let why = "updates by copy-on-write are not known here: send whole columns";
@@ -129,7 +130,7 @@ async fn admit<S: Store>(
     if !ticket.stage(0, held.sum()) {
         return Err(End::refused(Refusal::OverQuota, "too much is staged"));
     }
-    let ancestors = parse::ancestors(opening.storage_index, &opening.ancestors)?;
+    let ancestors = parse::ancestors(&server.known, opening.storage_index, &opening.ancestors)?;
     Ok(Admitted { ticket, plan, verify_key, ancestors })
 }
 
@@ -140,7 +141,7 @@ fn permit<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Permitted, 
     let verify_key = opening.verify_key.ok_or(Refusal::BadSignature)?;
     let certificate = match &opening.finalize {
         None => None,
-        Some(message) => Some(parse::certificate(opening.storage_index, message)?),
+        Some(message) => Some(parse::certificate(&server.known, opening.storage_index, message)?),
     };
     Ok(Permitted { verify_key, certificate })
 }
@@ -165,19 +166,6 @@ fn plan<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Plan, End> {
     };
     plan.check_limits()?;
     Ok(plan)
-}
-
-/// Carries out the certificate that rides on an Open. What comes of it changes nothing for the conversation.
-async fn finalize<S: Store>(handle: &SlotHandle<S>, certificate: Certificate) {
-    match handle.lock().await {
-        Ok(mut slot) => {
-            let outcome = slot.change(|slot, _| slot.finalize(certificate)).await;
-            tracing::debug!(?outcome, "finalized on the way");
-        }
-        Err(error) => {
-            refusal_of(&error);
-        }
-    }
 }
 
 async fn begin<S: Store>(

@@ -112,7 +112,9 @@ impl<S: Store> Conversation<S> {
             .map_err(refusal_of_signed)?;
         let certificate = bring
             .certificate
-            .map(|certificate| parse::certificate(storage_index, &certificate))
+            .map(|certificate| {
+                parse::certificate(&self.talk.server.known, storage_index, &certificate)
+            })
             .transpose()?;
         self.talk.attempt = Some(signed.header().attempt);
         let verdict = self.staging.check(signed.header(), signed.version())?;

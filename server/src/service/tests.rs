@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use tarn_proto::known::Known;
 use tarn_proto::state::{Refusal, SlotState, Tests};
 use tarn_proto::wire::storage_client::StorageClient;
 use tarn_proto::{convert, wire};
@@ -21,6 +22,7 @@ use wire::write_answer::Answer;
 use wire::write_request::Request;
 
 use crate::config::ServerConfig;
+use crate::manifest::Manifest;
 use crate::serve::{ServeError, run};
 use crate::server::Server;
 use crate::store::memory::MemoryStore;
@@ -47,6 +49,12 @@ struct Harness {
 impl Harness {
     async fn start() -> Self {
         Self::with(ServerConfig::default()).await
+    }
+
+    /// Changes what is stored of the file behind the server's back.
+    fn tamper(&self, change: impl FnOnce(&mut Manifest)) {
+        self.store.tamper(writer().storage_index(), change);
+        self.server.slots.forget_idle();
     }
 
     async fn with(config: ServerConfig) -> Self {
@@ -196,7 +204,7 @@ fn bytes(bytes: &[u8]) -> Bytes {
 }
 
 fn verified(state: Option<wire::SlotState>) -> SlotState {
-    convert::slot_state(writer().storage_index(), state.unwrap()).unwrap()
+    convert::slot_state(&Known::default(), writer().storage_index(), state.unwrap()).unwrap()
 }
 
 fn open_message(number: u8, version: &Version, shares: &[u8]) -> wire::Open {

@@ -26,6 +26,7 @@ mod committer;
 mod fault;
 mod folder;
 mod holds;
+mod lately;
 mod readers;
 pub mod rows;
 mod schema;

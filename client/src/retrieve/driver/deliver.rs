@@ -41,7 +41,8 @@ impl Delivery {
         let Self { decoder, geometry, range, jobs, workers } = self;
         let decoded = UnboundedReceiverStream::new(jobs).map(move |job| {
             let decoder = Arc::clone(&decoder);
-            let decoding = workers.run(move || {
+            let bytes = geometry.segment_length(job.segment) as u64;
+            let decoding = workers.for_bytes(bytes).run(move || {
                 let plaintext = decoder.decode(job.segment, &job.row, &job.blocks)?;
                 Ok::<_, DecodeError>((job.segment, Bytes::from(plaintext)))
             });

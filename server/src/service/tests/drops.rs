@@ -59,7 +59,8 @@ impl<E: Engine> Stage<E> {
     }
 
     fn on(store: E, disk: E::Disk) -> Self {
-        let config = ServerConfig::default();
+        let certificate_waits = Duration::ZERO;
+        let config = ServerConfig { certificate_waits, ..ServerConfig::default() };
         let connection = Ledger::new(config.limits.connection);
         Self { server: Server::new(Arc::new(store), config), connection, disk }
     }

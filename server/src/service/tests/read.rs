@@ -173,7 +173,7 @@ async fn a_bent_block_is_not_served_and_its_share_marked_as_damaged() {
     let harness = Harness::start().await;
     let version = writer().version(1, 1, None);
     harness.publish(1, &version, &[0, 1]).await;
-    harness.store.tamper(writer().storage_index(), |manifest| {
+    harness.tamper(|manifest| {
         let mut bent = BytesMut::from(&version.column(share(1))[..]);
         flip(&mut bent);
         let shares = &mut manifest.generations[0].shares;
@@ -215,7 +215,7 @@ async fn with_a_bent_table_nothing_of_the_version_is_served() {
     let harness = Harness::start().await;
     let version = writer().version(1, 1, None);
     harness.publish(1, &version, &[0, 1]).await;
-    harness.store.tamper(writer().storage_index(), |manifest| {
+    harness.tamper(|manifest| {
         let mut bent = BytesMut::from(&version.table.bytes()[..]);
         flip(&mut bent);
         manifest.generations[0].table = inline(bent.freeze());
@@ -236,7 +236,7 @@ async fn a_chunk_that_moved_while_it_was_read_is_found_again() {
     let mut talk = harness.talk(prepared(2, &other, &[0])).await;
     talk.sealed().await;
     let old = harness.store.chunks()[0];
-    harness.store.tamper(writer().storage_index(), |manifest| {
+    harness.tamper(|manifest| {
         let shares = &mut manifest.generations[0].shares;
         shares.get_mut(&share(0)).unwrap().content = inline(version.column(share(0)));
     });
@@ -330,7 +330,7 @@ async fn small_contents_live_in_the_manifest() {
     let version = writer().version(1, 1, None);
     harness.publish(1, &version, &[0]).await;
     assert_eq!(harness.store.chunks(), []);
-    harness.store.tamper(writer().storage_index(), |manifest| {
+    harness.tamper(|manifest| {
         let content = &manifest.generations[0].shares[&share(0)].content;
         assert!(matches!(content.0[..], [Extent::Inline(_)]));
     });

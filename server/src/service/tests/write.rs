@@ -4,8 +4,8 @@ use tarn_proto::state::{ConversationStatus, Expected, Origin};
 
 use super::*;
 use crate::manifest::Extent;
-use crate::store::Store;
 use crate::store::memory::Operation;
+use crate::store::{Revision, Store};
 use crate::testing::{conversation, tests};
 
 #[tokio::test]
@@ -320,9 +320,33 @@ async fn a_certificate_rides_on_the_next_open_whatever_becomes_of_that_conversat
     });
     let mut talk = harness.talk(vec![opening, blocks(&third, 3)]).await;
     assert_eq!(talk.refusal().await, Refusal::BadShare);
-    let state = harness.state().await;
-    assert_eq!(state.certificates, [second.certificate()]);
-    assert_eq!(state.generations.len(), 1);
+    until(|| async { harness.state().await.certificates == [second.certificate()] }).await;
+    assert_eq!(harness.state().await.generations.len(), 1);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_and_the_commit_that_follows_it_are_one_change() {
+    let certificate_waits = Duration::from_secs(3600);
+    let harness =
+        Harness::with(ServerConfig { certificate_waits, ..ServerConfig::default() }).await;
+    let first = writer().version(1, 1, None);
+    harness.publish(1, &first, &[0]).await;
+    let second = writer().version(2, 2, Some(first.id()));
+    let mut messages = prepared(2, &second, &[0]);
+    messages[0] = Request::Open(wire::Open {
+        finalize: Some((&first.certificate()).into()),
+        ..open_message(2, &second, &[0])
+    });
+    let mut talk = harness.talk(messages).await;
+    assert_eq!(verified(talk.sealed().await.state).certificates, []);
+    talk.send(commit(&second)).await;
+    let Ok(Some(Answer::Written(written))) = talk.answer().await else {
+        panic!("the commit was not accepted");
+    };
+    assert_eq!(verified(written.state).certificates, [first.certificate()]);
+    let stored = harness.store.load(writer().storage_index()).await.unwrap().unwrap();
+    assert_eq!(stored.1, Revision(2));
     harness.stop().await;
 }
 

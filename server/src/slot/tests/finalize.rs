@@ -86,3 +86,36 @@ fn the_newest_certificate_outlives_its_version() {
     publish(&mut slot, 1, &second, &[0]);
     assert_eq!(slot.manifest().certificates, [first.certificate()]);
 }
+
+#[test]
+fn what_was_noted_is_recorded_with_the_next_commit() {
+    let first = writer().version(1, 1, None);
+    let second = writer().version(2, 2, Some(first.id()));
+    let third = writer().version(3, 3, Some(second.id()));
+    let mut slot = holding(&[&first, &second]);
+    assert_eq!(slot.note(second.certificate()), Ok(false));
+    seal(&mut slot, 1, &third, &[0]).unwrap();
+    let change = commit(&slot, 1, &third).unwrap();
+    let manifest = next(change.clone());
+    assert_eq!(held_versions(&manifest), [third.id(), second.id()]);
+    assert_eq!(manifest.certificates, [second.certificate()]);
+    accept(&mut slot, change);
+    assert_eq!(slot.finalize(second.certificate()), Ok(Change::AlreadySo));
+    assert_eq!(slot.note(second.certificate()), Ok(true));
+}
+
+#[test]
+fn what_is_noted_is_not_recorded_yet() {
+    let first = writer().version(1, 1, None);
+    let mut slot = holding(&[&first]);
+    assert_eq!(slot.note(first.certificate()), Ok(false));
+    assert!(slot.manifest().certificates.is_empty());
+    assert!(matches!(slot.finalize(first.certificate()), Ok(Change::Becomes(_))));
+}
+
+#[test]
+fn what_may_not_be_recorded_is_not_noted() {
+    let (first, other) = (writer().version(1, 1, None), writer().version(2, 2, None));
+    let mut slot = holding(&[&first]);
+    assert_eq!(slot.note(other.certificate()), Err(Refusal::NotHeld));
+}

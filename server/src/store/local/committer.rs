@@ -3,12 +3,12 @@
 //! chunks are named, it is also the only one that can tell garbage.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+use std::{io, mem};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tarn_proto::StorageIndex;
@@ -17,9 +17,10 @@ use tokio::sync::oneshot;
 use super::fault::{again, database};
 use super::folder::Folder;
 use super::holds::Holds;
+use super::lately::StoredLately;
 use super::rows::ManifestRows;
 use super::sweeper::Bin;
-use super::{schema, tables};
+use super::{lately, schema, tables};
 use crate::manifest::ChunkId;
 use crate::store::{Revision, StoreError};
 
@@ -78,6 +79,7 @@ impl Committer {
         let standing = Arc::new(Standing::default());
         let worker = Worker {
             connection: Some(connection),
+            stored: lately::none(),
             garbage: BTreeSet::new(),
             folder,
             holds,
@@ -129,6 +131,8 @@ impl Standing {
 struct Worker {
     /// None after a failure, until it is opened again.
     connection: Option<Connection>,
+    /// Slots changed lately, as they are stored: nobody else changes them.
+    stored: StoredLately,
     /// Chunks that may be garbage, to be looked at as soon as there is a connection.
     garbage: BTreeSet<ChunkId>,
     folder: Folder,
@@ -224,7 +228,8 @@ impl Worker {
     /// Commits and answers a group.
     fn commit(&mut self, waiting: &mut Waiting, inbox: &Receiver<Message>) {
         let done = self.connect().and_then(|mut connection| {
-            let applied = apply_group(&mut connection, waiting, inbox, &self.folder)?;
+            let stored = &mut self.stored;
+            let applied = apply_group(&mut connection, waiting, inbox, &self.folder, stored)?;
             self.connection = Some(connection);
             Ok(applied)
         });
@@ -242,6 +247,8 @@ impl Worker {
                 }
             }
             Err(failure) => {
+                // What was applied and is not durable was remembered too.
+                self.stored = lately::none();
                 tracing::error!(error = %failure.error, changes = changes.len(), "a commit failed");
                 if failure.in_doubt {
                     self.standing.in_doubt.store(true, Ordering::Release);
@@ -277,7 +284,7 @@ impl Worker {
         let Some(connection) = self.connection.as_ref() else {
             return;
         };
-        for id in std::mem::take(&mut self.garbage) {
+        for id in mem::take(&mut self.garbage) {
             match tables::is_named(connection, id) {
                 Ok(true) => {}
                 Ok(false) if self.holds.claim(id) => self.bin.throw(self.folder.chunk(id)),
@@ -294,6 +301,7 @@ fn apply_group(
     waiting: &mut Waiting,
     inbox: &Receiver<Message>,
     folder: &Folder,
+    stored: &mut StoredLately,
 ) -> Result<Vec<Result<Applied, StoreError>>, GroupFailure> {
     let certain =
         |error| GroupFailure { error: database("changing slots", error), in_doubt: false };
@@ -301,9 +309,9 @@ fn apply_group(
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(certain)?;
     waiting.drain(inbox);
     let mut results = Vec::with_capacity(waiting.changes.len());
-    for change in &waiting.changes {
+    for change in &mut waiting.changes {
         let savepoint = transaction.savepoint().map_err(certain)?;
-        let result = apply(&savepoint, change, folder);
+        let result = apply(&savepoint, change, folder, stored);
         match &result {
             Ok(_) => savepoint.commit().map_err(certain)?,
             Err(StoreError::Changed | StoreError::Damaged | StoreError::Io { .. }) => {
@@ -331,8 +339,9 @@ fn apply_group(
 /// Applies one change, if its revision still stands.
 fn apply(
     connection: &Connection,
-    change: &Replace,
+    change: &mut Replace,
     folder: &Folder,
+    stored: &mut StoredLately,
 ) -> Result<Applied, StoreError> {
     let failed = |error: rusqlite::Error| {
         // Rows and indices that contradict each other: no manifest of ours breaks a constraint by itself.
@@ -343,7 +352,11 @@ fn apply(
             database("changing a slot", error)
         }
     };
-    let old = tables::load(connection, change.slot).map_err(failed)?;
+    // Taken out, so that nothing is remembered of a change that fails.
+    let old = match stored.remove(&change.slot) {
+        Some((_, old)) => Some(old),
+        None => tables::load(connection, change.slot).map_err(failed)?,
+    };
     if old.as_ref().map(|old| old.revision) != change.expected {
         return Err(StoreError::Changed);
     }
@@ -353,7 +366,9 @@ fn apply(
     if after.difference(&before).any(|id| !folder.chunk(*id).exists()) {
         return Err(StoreError::Damaged);
     }
-    let revision =
-        tables::write(connection, change.slot, old.as_ref(), &change.rows).map_err(failed)?;
+    let rows = mem::take(&mut change.rows);
+    let new = tables::write(connection, change.slot, old.as_ref(), rows).map_err(failed)?;
+    let revision = new.revision;
+    stored.insert(change.slot, new);
     Ok(Applied { revision, dropped: before.difference(&after).copied().collect() })
 }

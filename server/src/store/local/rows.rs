@@ -199,6 +199,20 @@ impl ManifestRows {
         })
     }
 
+    /// About how many bytes of memory they take.
+    pub fn weight(&self) -> u64 {
+        let header = |row: &HeaderRow| size_of::<HeaderRow>() + row.header.len();
+        let inline = |row: &ExtentRow| row.inline.as_ref().map_or(0, Bytes::len);
+        let extent = |row: &ExtentRow| size_of::<ExtentRow>() + inline(row);
+        let generation = |row: &GenerationRow| {
+            header(&row.header) + row.extents.iter().map(extent).sum::<usize>()
+        };
+        let headers = self.floor.iter().chain(&self.ancestors).map(header).sum::<usize>();
+        let generations = self.generations.iter().map(generation).sum::<usize>();
+        let records = size_of_val(&*self.certificates) + size_of_val(&*self.history);
+        (headers + generations + records) as u64
+    }
+
     /// The ids in the chunk column, well-formed ones only.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
         let extents = self.generations.iter().flat_map(|row| &row.extents);

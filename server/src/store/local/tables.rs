@@ -59,13 +59,13 @@ pub(super) fn load(
     }))
 }
 
-/// Makes `new` the rows of a slot, given those stored now.
+/// Makes `new` the rows of a slot, given those stored now. Answers what is stored then.
 pub(super) fn write(
     connection: &Connection,
     slot: StorageIndex,
     old: Option<&Stored>,
-    new: &ManifestRows,
-) -> rusqlite::Result<Revision> {
+    new: ManifestRows,
+) -> rusqlite::Result<Stored> {
     let old = match old {
         Some(old) => old,
         None => &insert_slot(connection, slot)?,
@@ -90,15 +90,16 @@ pub(super) fn write(
             floor.map(|row| row.signature.as_ref()),
             new.sealed,
         ])?;
-    write_generations(connection, old, &new.generations)?;
+    let generations = write_generations(connection, old, &new.generations)?;
     if old.rows.certificates != new.certificates {
         write_certificates(connection, old.slot, &new.certificates)?;
     }
     if old.rows.ancestors != new.ancestors {
         write_ancestors(connection, old.slot, &new.ancestors)?;
     }
-    write_history(connection, old, &new.history)?;
-    Ok(Revision(old.revision.0 + 1))
+    let history = write_history(connection, old, &new.history)?;
+    let revision = Revision(old.revision.0 + 1);
+    Ok(Stored { revision, rows: new, slot: old.slot, generations, history })
 }
 
 /// Whether some manifest names the chunk.
@@ -151,12 +152,12 @@ fn insert_slot(connection: &Connection, slot: StorageIndex) -> rusqlite::Result<
     })
 }
 
-/// Generations that stay keep their rows; a version is the same if its signed header is.
+/// Generations that stay keep their rows; a version is the same if its signed header is. Answers their row ids.
 fn write_generations(
     connection: &Connection,
     old: &Stored,
     new: &[GenerationRow],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<i64>> {
     let mut kept: Vec<Option<usize>> = Vec::with_capacity(new.len());
     for row in new {
         let same = |at: &usize| {
@@ -171,8 +172,9 @@ fn write_generations(
                 .execute([generation])?;
         }
     }
+    let mut ids = Vec::with_capacity(new.len());
     for ((position, row), kept) in (0_i64..).zip(new).zip(kept) {
-        match kept {
+        ids.push(match kept {
             None => insert_generation(connection, old.slot, position, row)?,
             Some(at) => {
                 let (generation, before) = (old.generations[at], &old.rows.generations[at]);
@@ -184,10 +186,11 @@ fn write_generations(
                     )?
                     .execute(params![generation, position, row.conversation.as_deref()])?;
                 write_contents(connection, generation, before, row)?;
+                generation
             }
-        }
+        });
     }
-    Ok(())
+    Ok(ids)
 }
 
 fn insert_generation(
@@ -195,7 +198,7 @@ fn insert_generation(
     slot: i64,
     position: i64,
     row: &GenerationRow,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<i64> {
     connection
         .prepare_cached(
             "INSERT INTO generations (slot, position, header, verify_key, signature, conversation)
@@ -215,7 +218,9 @@ fn insert_generation(
         shares: Vec::new(),
         extents: Vec::new(),
     };
-    write_contents(connection, connection.last_insert_rowid(), &nothing, row)
+    let generation = connection.last_insert_rowid();
+    write_contents(connection, generation, &nothing, row)?;
+    Ok(generation)
 }
 
 /// Shares and extents of a generation, by share: what is the same stays untouched.
@@ -309,12 +314,13 @@ fn write_ancestors(connection: &Connection, slot: i64, rows: &[HeaderRow]) -> ru
     Ok(())
 }
 
-/// A history mostly forgets at its front and grows at its end: only that is written, unless it was rewritten.
+/// A history mostly forgets at its front and grows at its end: only that is written, unless it was rewritten. Answers
+/// the positions of its records.
 fn write_history(
     connection: &Connection,
     old: &Stored,
     new: &[HistoryRow],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<i64>> {
     let stored = &old.rows.history;
     let first_kept = match new.first() {
         Some(first) => stored.iter().position(|row| row == first),
@@ -336,7 +342,9 @@ fn write_history(
          (slot, position, attempt, version, predecessor, sequence_number, committed_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
+    let mut positions = old.history.get(from..).unwrap_or_default().to_vec();
     for (position, row) in (next..).zip(&new[stored.len() - from..]) {
+        positions.push(position);
         insert.execute(params![
             old.slot,
             position,
@@ -347,7 +355,7 @@ fn write_history(
             row.committed_at,
         ])?;
     }
-    Ok(())
+    Ok(positions)
 }
 
 fn read_generations(
