@@ -69,7 +69,7 @@ impl Default for ServerConfig {
             read_only: false,
             scrubbing: None,
             reserved_bytes: 64 << 20,
-            hash_in_place_max: 256 << 10,
+            hash_in_place_max: 1 << 20,
             limits: Limits::default(),
         }
     }

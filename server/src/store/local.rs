@@ -304,8 +304,7 @@ impl Store for LocalStore {
     }
 
     async fn chunk(&self) -> Result<LocalChunk, StoreError> {
-        let chunks = Arc::clone(&self.chunks);
-        blocking(move || chunks.begin()).await
+        Ok(self.chunks.begin())
     }
 
     async fn read(

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and which file of this folder does it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
@@ -76,6 +77,22 @@ impl Cli {
     /// Options of every command.
     pub(crate) const fn global(&self) -> &Global {
         &self.global
+    }
+
+    /// How many threads serve connections, if that was said.
+    pub(crate) fn threads(&self) -> Option<NonZeroUsize> {
+        match &self.command {
+            Command::Server(args) => args.threads(),
+            Command::Publish(_)
+            | Command::Get(_)
+            | Command::Status(_)
+            | Command::Resume(_)
+            | Command::Abandon(_)
+            | Command::Ls(_)
+            | Command::Cap(_)
+            | Command::Forget(_)
+            | Command::Cluster(_) => None,
+        }
     }
 
     /// Does what was typed.

@@ -26,9 +26,11 @@ mod table;
 mod target;
 mod unfinished;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Global};
 use crate::error::CommandError;
@@ -49,9 +51,23 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), CommandError> {
     tarn_client::encode::cpu::check().map_err(CommandError::failed)?;
     let home = Home::locate(std::env::var_os(home::TARN_HOME).as_deref())?;
-    let runtime = tokio::runtime::Runtime::new()
+    let runtime = start_runtime(cli.threads())
         .map_err(|error| CommandError::failed(format_args!("cannot start threads: {error}")))?;
     runtime.block_on(cli.run(&home))
+}
+
+/// One thread is this one: nothing is ever handed from one to another then. None said is one for every core.
+fn start_runtime(threads: Option<NonZeroUsize>) -> std::io::Result<Runtime> {
+    let mut builder = match threads.map(NonZeroUsize::get) {
+        Some(1) => Builder::new_current_thread(),
+        Some(threads) => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+        None => Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 /// Events go to standard error: warnings, and more for each `-v`; `RUST_LOG` chooses freely.

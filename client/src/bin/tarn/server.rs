@@ -1,6 +1,6 @@
 //! `tarn server`: one storage server. Parses, binds, runs; what a server does is the server crate's.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,9 +81,23 @@ struct RunArgs {
     /// How many bytes a second to read at most in search of damage; 0 searches for none [default: 8MiB].
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     scrub: Option<u64>,
+    /// How many threads serve connections; with several servers on one machine, one each is fastest [default: as many as
+    /// there are cores].
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<NonZeroUsize>,
     /// Leave the caller's session first; `tarn cluster` asks for it.
     #[arg(long, hide = true)]
     own_session: bool,
+}
+
+impl Args {
+    /// How many threads serve connections, if that was said.
+    pub(crate) fn threads(&self) -> Option<NonZeroUsize> {
+        match &self.action {
+            Action::Run(args) => args.threads,
+            Action::Init { .. } | Action::Scrub { .. } => None,
+        }
+    }
 }
 
 /// Runs the command.

@@ -16,8 +16,8 @@ use super::sweeper::Bin;
 use crate::manifest::{ChunkId, Content, Extent};
 use crate::store::{ChunkWriter, Pin, PinnedChunk, StoreError};
 
-/// Bytes are gathered to writes of at least this many.
-const WRITE_MIN: usize = 256 << 10;
+/// Bytes are gathered until there are so many: a small chunk is begun, written and made durable in one go.
+const WRITE_MIN: usize = 512 << 10;
 
 /// What writing and reading chunks needs.
 pub(super) struct Chunks {
@@ -29,9 +29,12 @@ pub(super) struct Chunks {
 
 /// A chunk of the local engine being written.
 pub struct LocalChunk {
-    staged: Arc<Staged>,
+    chunks: Arc<Chunks>,
+    /// None until the first bytes are written.
+    staged: Option<Arc<Staged>>,
     /// Bytes not yet written.
-    gathered: BytesMut,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
     /// Bytes written or being written.
     written: u64,
     /// A write failed or was dropped half way: nobody knows what is in the file.
@@ -47,16 +50,23 @@ struct Staged {
 }
 
 impl Chunks {
-    /// Creates the file of a new chunk.
-    pub(super) fn begin(self: &Arc<Self>) -> Result<LocalChunk, StoreError> {
-        let id = self.draw();
-        let file = self.folder.stage(id).map_err(|error| fault::io("creating a chunk", error))?;
-        Ok(LocalChunk {
-            staged: Arc::new(Staged { chunks: Arc::clone(self), id, file, placed: false }),
-            gathered: BytesMut::new(),
+    /// A new chunk. Nothing is on the disk of it yet.
+    pub(super) fn begin(self: &Arc<Self>) -> LocalChunk {
+        LocalChunk {
+            chunks: Arc::clone(self),
+            staged: None,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
             written: 0,
             broken: false,
-        })
+        }
+    }
+
+    /// Creates the file of a new chunk.
+    fn stage(self: Arc<Self>) -> Result<Arc<Staged>, StoreError> {
+        let id = self.draw();
+        let file = self.folder.stage(id).map_err(|error| fault::io("creating a chunk", error))?;
+        Ok(Arc::new(Staged { chunks: self, id, file, placed: false }))
     }
 
     /// An id that no chunk has.
@@ -98,33 +108,25 @@ impl Chunks {
 impl ChunkWriter for LocalChunk {
     async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         self.usable()?;
-        if self.gathered.len() + bytes.len() < WRITE_MIN {
-            self.gathered.extend_from_slice(&bytes);
+        self.gathered_bytes += bytes.len();
+        self.gathered.push(bytes);
+        if self.gathered_bytes < WRITE_MIN {
             return Ok(());
         }
-        let gathered = self.gathered.split().freeze();
-        let at = self.written;
-        self.written += (gathered.len() + bytes.len()) as u64;
         self.broken = true;
-        let staged = Arc::clone(&self.staged);
-        blocking(move || {
-            staged.write(&gathered, at)?;
-            staged.write(&bytes, at + gathered.len() as u64)
-        })
-        .await?;
+        let write = self.write_gathered();
+        self.staged = Some(blocking(write).await?);
         self.broken = false;
         Ok(())
     }
 
-    async fn finish(self) -> Result<PinnedChunk, StoreError> {
+    async fn finish(mut self) -> Result<PinnedChunk, StoreError> {
         self.usable()?;
-        let (rest, at) = (self.gathered.freeze(), self.written);
-        let staged = self.staged;
+        let write = self.write_gathered();
+        drop(self);
         blocking(move || {
-            staged.write(&rest, at)?;
             // Whole writes only end after their blocking part has: nobody else has the file by now.
-            let staged = Arc::into_inner(staged).ok_or_else(interrupted)?;
-            staged.place()
+            Arc::into_inner(write()?).ok_or_else(interrupted)?.place()
         })
         .await
     }
@@ -133,6 +135,27 @@ impl ChunkWriter for LocalChunk {
 impl LocalChunk {
     fn usable(&self) -> Result<(), StoreError> {
         if self.broken { Err(interrupted()) } else { Ok(()) }
+    }
+
+    /// Takes what is gathered, to be written where waiting for the disk holds nobody up.
+    fn write_gathered(
+        &mut self,
+    ) -> impl FnOnce() -> Result<Arc<Staged>, StoreError> + Send + 'static {
+        let (chunks, staged) = (Arc::clone(&self.chunks), self.staged.take());
+        let gathered = std::mem::take(&mut self.gathered);
+        let mut at = self.written;
+        self.written += std::mem::take(&mut self.gathered_bytes) as u64;
+        move || {
+            let staged = match staged {
+                Some(staged) => staged,
+                None => chunks.stage()?,
+            };
+            for bytes in gathered {
+                staged.write(&bytes, at)?;
+                at += bytes.len() as u64;
+            }
+            Ok(staged)
+        }
     }
 }
 

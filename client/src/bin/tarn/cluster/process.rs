@@ -48,7 +48,7 @@ pub(super) fn spawn(cluster: &Cluster, member: &Member) -> io::Result<Child> {
         options.open(cluster.log(member))
     };
     Command::new(std::env::current_exe()?)
-        .args(["server", "run", "--own-session", "--listen"])
+        .args(["server", "run", "--own-session", "--threads", "1", "--listen"])
         .arg(member.address.to_string())
         .arg(cluster.data(&member.name))
         .current_dir("/")
