@@ -79,3 +79,21 @@ impl Bug {
         (start..start.saturating_add(most)).find_map(|seed| Some((seed, self.run(seed).broken?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::{explore, explore_planted, named};
+
+    #[test]
+    fn what_the_explorer_is_to_find_it_finds_in_a_scope_that_is_clean_without_it() {
+        for bug in all() {
+            let Found::ByExplorer(name) = bug.found else { continue };
+            let scope = named().into_iter().find(|named| named.name == name).expect("it is named");
+            let found = explore_planted(&scope.scope, (bug.plant)().as_ref());
+            assert!(found.violation.is_some(), "{} is not found", bug.name);
+            let clean = explore(&scope.scope);
+            assert!(clean.complete && clean.violation.is_none(), "{name}: {:?}", clean.violation);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use crate::setup::Setup;
 
 mod staged;
 
-use staged::{leftover, overtaken, resealed, rotted, siblings};
+use staged::{fell_short, leftover, overtaken, resealed, rotted, siblings};
 
 /// A scope, and what it is for.
 #[derive(Debug, Clone)]
@@ -164,6 +164,13 @@ fn small() -> Vec<Named> {
                      there what was built on it",
             size,
             scope: overtaken(),
+        },
+        Named {
+            name: "fell-short",
+            covers: "3 servers, 2 of 3: a version reached one of them, and its writer tries again without hearing of that, \
+                     while another that has seen it publishes, and promises run out",
+            size,
+            scope: fell_short(),
         },
         Named {
             name: "rotted",

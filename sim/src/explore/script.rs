@@ -20,7 +20,11 @@ impl Script {
 
     /// This happens.
     pub fn act(&mut self, event: Event) -> &mut Self {
-        let timed = Timed { at: self.world.now(), event };
+        self.act_at(self.world.now(), event)
+    }
+
+    fn act_at(&mut self, at: u64, event: Event) -> &mut Self {
+        let timed = Timed { at, event };
         self.world.apply(&timed);
         self.events.push(timed);
         self
@@ -59,6 +63,19 @@ impl Script {
             self.act(Event::Lost { envelope });
         }
         self
+    }
+
+    /// The last timer that a client set fires, when it is due.
+    pub fn fire(&mut self, client: ClientId) -> &mut Self {
+        let timers = self.world.in_flight().filter_map(|envelope| match &envelope.body {
+            Body::Local(Local::TimedOut(timer)) if envelope.id.client == client => {
+                Some((*timer, envelope.due, envelope.id))
+            }
+            Body::Local(_) | Body::Request { .. } | Body::Answer { .. } => None,
+        });
+        let Some((_, due, envelope)) = timers.max_by_key(|(timer, ..)| *timer) else { return self };
+        let at = due.unwrap_or(0).max(self.world.now());
+        self.act_at(at, Event::Delivered { envelope })
     }
 
     /// What happened.

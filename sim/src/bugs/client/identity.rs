@@ -26,7 +26,8 @@ impl Mistake for OwnIsForeign {
     }
 }
 
-/// A second round commits the header of the first again, in place of a new version.
+/// A second round commits the header of the first again, in place of a new version. Shows nothing where one submission
+/// has two tries at a time: what this one believes to have made may then be the very version of the other.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeaderAgain {
     drafted: BTreeMap<ClientId, Draft>,

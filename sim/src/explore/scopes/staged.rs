@@ -96,6 +96,25 @@ pub(super) fn resealed() -> Scope {
     scope
 }
 
+/// A version's commit reached the first of three servers only, and its writer, which asks once more, does not hear from
+/// that one. Another has seen all three. Both are about to seal the other two, each in its own order, and promises run out
+/// there. What is made in the second round must not add to what the first one left: the other counted that, and only that.
+pub(super) fn fell_short() -> Scope {
+    let mut scope = Scope { rounds: 1, ..Scope::of(3, []) };
+    scope.faults = Faults { lapses: 2, ..NONE };
+    let (again, other) = (ClientId(0), ClientId(1));
+    let is_query = |kind| kind == RequestKind::Query;
+    let mut script = Script::new(&scope.setup);
+    script.begin(again, publish(1, TWO_OF_THREE));
+    script.run(|kind, server| kind != RequestKind::Commit || server == ServerId(0));
+    script.lose(|kind, _| kind == RequestKind::Commit).run(|_, _| true);
+    script.begin(other, publish(2, TWO_OF_THREE)).run(|kind, _| is_query(kind));
+    script.fire(again).lose(|kind, server| is_query(kind) && server == ServerId(0));
+    script.run(|kind, _| is_query(kind));
+    scope.opening = script.events();
+    scope
+}
+
 /// A version of which a share on the first server is damaged, and nobody has noticed yet.
 pub(super) fn rotted() -> Scope {
     let mut scope = Scope::of(3, [read(2, false), publish(3, TWO_OF_THREE)]);
