@@ -125,6 +125,14 @@ pub(super) static BUGS: &[Bug] = &[
         found: Found::BySeed(1977),
     },
     Bug {
+        name: "links-not-asked",
+        hazard: None,
+        sentence: "links that are missing down to a version of the same submission are not asked for",
+        plant: || Box::new(identity::LinksNotAsked),
+        tune: anything,
+        found: Found::ByExplorer("unlinked"),
+    },
+    Bug {
         name: "prepared-again",
         hazard: None,
         sentence: "a server that fell out before the decision is prepared again after it, and committed",

@@ -8,7 +8,7 @@ use crate::setup::Setup;
 
 mod staged;
 
-use staged::{fell_short, leftover, overtaken, resealed, rotted, siblings};
+use staged::{fell_short, leftover, overtaken, resealed, rotted, siblings, unlinked};
 
 /// A scope, and what it is for.
 #[derive(Debug, Clone)]
@@ -62,6 +62,16 @@ pub fn publish(number: u8, shape: (u8, u8, u8)) -> Task {
         resumes: None,
         seed: number.into(),
     })
+}
+
+/// The same submission once more, by a caller of this number.
+fn again(number: u8, task: Task) -> Task {
+    match task {
+        Task::Publish(task) => {
+            Task::Publish(PublishTask { caller: number, seed: number.into(), ..task })
+        }
+        Task::Read(_) => task,
+    }
 }
 
 /// A read by a caller of this number.
@@ -171,6 +181,13 @@ fn small() -> Vec<Named> {
                      while another that has seen it publishes, and promises run out",
             size,
             scope: fell_short(),
+        },
+        Named {
+            name: "unlinked",
+            covers: "3 servers, 1 of 3: one of them remembers the version of a submission that is made again, another what \
+                     came after that, and whoever remembers both is down",
+            size,
+            scope: unlinked(),
         },
         Named {
             name: "rotted",

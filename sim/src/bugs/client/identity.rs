@@ -79,6 +79,21 @@ impl Plant for LinksLeftOut {
     }
 }
 
+/// Who maps once more for missing links asks for no more history than before.
+#[derive(Debug, Clone)]
+pub(super) struct LinksNotAsked;
+
+impl Plant for LinksNotAsked {
+    fn does(&mut self, _: &World, _: ClientId, mut actions: Vec<Action>) -> Vec<Action> {
+        for action in &mut actions {
+            if let Action::Query { since, .. } = action {
+                *since = None;
+            }
+        }
+        actions
+    }
+}
+
 /// Whether a commit whose answer was lost was accepted is told by whether the version is there, not by whether our
 /// conversation brought it there.
 #[derive(Debug, Clone, Default)]

@@ -1,8 +1,8 @@
 //! Scopes that begin in the midst of things: what has happened before is told step by step, so that the search has only
 //! the moments left that matter.
 
-use super::{NONE, ONE_OF_THREE, TWO_OF_THREE, publish, read};
-use crate::event::Event;
+use super::{NONE, ONE_OF_THREE, TWO_OF_THREE, again, publish, read};
+use crate::event::{Event, Fate};
 use crate::explore::script::Script;
 use crate::explore::{Begins, Faults, Planned, Scope};
 use crate::ids::{ClientId, ServerId};
@@ -111,6 +111,24 @@ pub(super) fn fell_short() -> Scope {
     script.begin(other, publish(2, TWO_OF_THREE)).run(|kind, _| is_query(kind));
     script.fire(again).lose(|kind, server| is_query(kind) && server == ServerId(0));
     script.run(|kind, _| is_query(kind));
+    scope.opening = script.events();
+    scope
+}
+
+/// A version is on the first two of three servers, the first of which was not told that it was Published; two that came
+/// after it are on the last two, the third of which never had anything of the first version. The second server, which
+/// remembers all, is down, and the submission of the first version is made again.
+pub(super) fn unlinked() -> Scope {
+    let mut scope = Scope { rounds: 4, ..Scope::of(3, [again(4, publish(1, ONE_OF_THREE))]) };
+    scope.faults = Faults { delays: 1, duplicates: 1, ..NONE };
+    let mut script = Script::new(&scope.setup);
+    for (client, number, away) in [(0, 1, 2), (1, 2, 0), (2, 3, 0)] {
+        script.begin(ClientId(client), publish(number, ONE_OF_THREE)).run(|_, _| false);
+        script.lose(|_, server| server == ServerId(away));
+        script.run(|kind, server| kind != RequestKind::Finalize || server != ServerId(0));
+        script.lose(|kind, _| kind == RequestKind::Finalize).run(|_, _| true);
+    }
+    script.act(Event::ServerCrashed { server: ServerId(1), unsynced: Fate::Lost });
     scope.opening = script.events();
     scope
 }
