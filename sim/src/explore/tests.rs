@@ -39,6 +39,18 @@ fn a_reader_and_a_writer_are_told_of_two_siblings() {
 }
 
 #[test]
+fn two_writers_are_told_of_two_siblings_where_a_header_gets_a_second_round() {
+    let scope = scope("fell-short");
+    let plant = || (crate::bugs::by_name("header-again").expect("it is planted").plant)();
+    let (forked, _) = explore_planted(&scope, plant().as_ref()).violation.expect("both are held");
+    let faults = Faults::default();
+    let told = Scope { opening: forked.events, one_line: false, rounds: 3, faults, ..scope };
+    let (trace, broken) = explore_planted(&told, plant().as_ref()).violation.expect("both told");
+    assert_eq!(broken.promise.id, "P5");
+    assert_eq!(replayed(&trace, plant()), Some("P5"));
+}
+
+#[test]
 fn a_commit_drops_the_version_before() {
     let shape = (3, 3, 3);
     let mut scope = scope("race");
