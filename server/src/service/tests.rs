@@ -30,6 +30,7 @@ mod admission;
 mod drops;
 mod lifecycle;
 mod malformed;
+mod pages;
 mod read;
 mod scrub;
 mod write;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tarn_proto::geometry::ROWS_MAX;
 use tarn_proto::hash::Digest32;
 use tarn_proto::table::{SALT_LENGTH, block_hash};
-use tarn_proto::{Header, ShareNumber, VersionId, merkle};
+use tarn_proto::{Header, PageRoots, ShareNumber, VersionId, merkle};
 
 use crate::manifest::Content;
 
@@ -211,6 +211,7 @@ fn follows(what: &'static str, held: usize, first: u32, count: usize) -> Result<
 #[derive(Debug, Clone)]
 pub struct Verdict {
     version: VersionId,
+    page_roots: PageRoots,
     table_length: u64,
     share_length: u64,
     shares: Vec<ShareNumber>,
@@ -225,7 +226,8 @@ impl Verdict {
         columns: &Columns,
     ) -> Result<Self, Mismatch> {
         let segments = header.geometry.segments() as usize;
-        if table.leaves.len() != segments || merkle::root(&table.leaves) != header.table_root {
+        let page_roots = PageRoots::of(&table.leaves);
+        if table.leaves.len() != segments || page_roots.root() != header.table_root {
             return Err(Mismatch::Table);
         }
         let share_length = header.geometry.share_length();
@@ -241,6 +243,7 @@ impl Verdict {
         }
         Ok(Self {
             version,
+            page_roots,
             table_length: header.geometry.table_length() as u64,
             share_length,
             shares: columns.0.keys().copied().collect(),
@@ -252,6 +255,7 @@ impl Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedWrite {
     version: VersionId,
+    page_roots: PageRoots,
     table: Content,
     shares: BTreeMap<ShareNumber, Content>,
 }
@@ -267,7 +271,8 @@ impl VerifiedWrite {
         let fits = table.length() == verdict.table_length
             && shares.keys().eq(&verdict.shares)
             && shares.values().all(|content| content.length() == verdict.share_length);
-        fits.then_some(Self { version: verdict.version, table, shares })
+        let page_roots = verdict.page_roots.clone();
+        fits.then_some(Self { version: verdict.version, page_roots, table, shares })
     }
 
     /// The version.
@@ -277,6 +282,10 @@ impl VerifiedWrite {
 
     pub(super) const fn shares(&self) -> &BTreeMap<ShareNumber, Content> {
         &self.shares
+    }
+
+    pub(super) const fn page_roots(&self) -> &PageRoots {
+        &self.page_roots
     }
 
     pub(super) fn into_contents(self) -> (Content, BTreeMap<ShareNumber, Content>) {

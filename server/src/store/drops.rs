@@ -162,6 +162,7 @@ fn manifest(sequence_number: u64, content: Content) -> Manifest {
             header: version.signed,
             origin: Origin::Brought,
             table: inline(Bytes::new()),
+            page_roots: Bytes::new(),
             shares: [(share(0), StoredShare::whole(content))].into(),
         }],
         ..Manifest::default()

@@ -183,7 +183,8 @@ impl LocalStore {
         let failed = |error| fault::io("opening the store's folder", error);
         folder.lay_out().map_err(failed)?;
         folder.sync().map_err(failed)?;
-        let connection = schema::open_writer(&folder.database())?;
+        let mut connection = schema::open_writer(&folder.database())?;
+        schema::upgrade(&mut connection)?;
         let id = schema::read_id(&connection)?;
         let recovered = clean(&folder, &connection)?;
 

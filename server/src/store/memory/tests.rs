@@ -25,6 +25,7 @@ fn naming(chunk: ChunkId, length: u64) -> Manifest {
             header: version.signed,
             origin: tarn_proto::Origin::Brought,
             table: inline(Bytes::new()),
+            page_roots: Bytes::new(),
             shares: [(share(0), StoredShare::whole(content))].into(),
         }],
         ..Manifest::default()
