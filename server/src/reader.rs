@@ -1,6 +1,7 @@
 //! Reading one version of one slot, page by page. Nothing is given out that was not checked against the version's table
 //! just before; what is found to be damaged is marked so. A version that was dropped meanwhile is gone, never damaged.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tarn_proto::{Geometry, Page, PageRoots, ShareNumber, StorageIndex, VersionId
 use tonic::Status;
 
 use crate::hashing::{Hashing, Interrupted, Load};
-use crate::manifest::{Content, StoredGeneration};
+use crate::manifest::{ChunkId, Content, Extent, StoredGeneration};
 use crate::parse::unavailable;
 use crate::server::Server;
 use crate::slot::{Change, Damage, Slot};
@@ -19,6 +20,8 @@ use crate::store::{Store, StoreError};
 
 /// About so many bytes are read, and travel in one message.
 const AT_ONCE_BYTES: usize = 512 << 10;
+/// So many chunks are looked at in one go.
+const PROBED_AT_ONCE: usize = 64;
 
 /// Why a read ends before all was read.
 pub(crate) enum Halt {
@@ -139,6 +142,33 @@ impl<S: Store> Reader<S> {
         }
     }
 
+    /// Whether all chunks that a share lies in are there, and long enough: whoever takes blocks on without reading them
+    /// asks this first.
+    pub(crate) async fn probe(
+        &self,
+        of: &StoredGeneration,
+        share: ShareNumber,
+    ) -> Result<(), Halt> {
+        let content = match of.shares.get(&share) {
+            Some(stored) => &stored.content,
+            None => return Err(Halt::Refused(ReadRefusal::ShareMissing)),
+        };
+        if content.length() != of.header.header().geometry.share_length() {
+            return Err(self.damaged(Damage::Share(share), content).await);
+        }
+        let lasts = last_bytes(content);
+        for some in lasts.chunks(PROBED_AT_ONCE) {
+            match self.store.read(&Content(some.to_vec()), 0, some.len()).await {
+                Ok(_) => {}
+                Err(StoreError::Damaged) => {
+                    return Err(self.damaged(Damage::Share(share), content).await);
+                }
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        Ok(())
+    }
+
     /// The rows of a page as the store has them: not checked yet.
     async fn page_bytes(&self, of: &StoredGeneration, page: u32) -> Result<Bytes, Halt> {
         let geometry = of.header.header().geometry;
@@ -202,6 +232,19 @@ fn failed(error: &StoreError) -> Halt {
 
 const fn load_of_page(bytes: usize) -> Load {
     Load { bytes, hashes: 2 * pages::PAGE_ROWS as usize }
+}
+
+/// Of every chunk that a content lies in, the last byte that it uses.
+fn last_bytes(content: &Content) -> Vec<Extent> {
+    let mut ends: BTreeMap<ChunkId, u64> = BTreeMap::new();
+    for extent in &content.0 {
+        if let Extent::Chunk { id, offset, length } = extent {
+            let end = ends.entry(*id).or_default();
+            *end = (*end).max(offset.saturating_add(*length));
+        }
+    }
+    let used = ends.into_iter().filter(|(_, end)| *end > 0);
+    used.map(|(id, end)| Extent::Chunk { id, offset: end - 1, length: 1 }).collect()
 }
 
 /// Whether these bytes are the blocks of a share in these segments.

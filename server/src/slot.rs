@@ -14,6 +14,7 @@
 //! being served, who holds the promise, who sealed last) is lost when the server stops: after a restart every
 //! Commit of a conversation from before is refused.
 
+mod base;
 mod change;
 mod claim;
 mod rules;
@@ -32,11 +33,12 @@ use tarn_proto::{
 
 use crate::manifest::Manifest;
 
+pub use base::Base;
 pub use change::Damage;
 pub use claim::{Claim, Discard, PreparedHeader};
 pub use time::{Millis, Now};
 pub use verified::{
-    Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
+    Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, UpdateCheck, Verdict, VerifiedWrite,
 };
 
 pub(crate) use claim::refusal_of_header;

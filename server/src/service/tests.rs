@@ -33,6 +33,7 @@ mod malformed;
 mod pages;
 mod read;
 mod scrub;
+mod update;
 mod write;
 
 /// A running server and a client of it.
