@@ -31,11 +31,10 @@ impl<S: Store> Foundation<S> {
         shares: &[ShareNumber],
     ) -> Result<Self, End> {
         let slot = handle.lock().await.map_err(|error| End::from(refusal_of(&error)))?;
-        let base = slot.slot().base(version, wanted, shares).map_err(|refusal| match refusal {
-            Refusal::Unsupported => {
-                End::refused(refusal, "the base is cut otherwise: send whole columns")
-            }
-            other => other.into(),
+        let base = slot.slot().base(version, wanted, shares).map_err(|refusal| {
+            let why =
+                if refusal == Refusal::Unsupported { "is cut otherwise" } else { "is not here" };
+            End::refused(refusal, format!("the base {why}: send whole columns"))
         })?;
         let pin = server.store.pin(&base.chunks());
         drop(slot);

@@ -204,6 +204,9 @@ impl<S: Store> Staging<S> {
         if !self.plan.announced(header) {
             return Err(Mismatch::Geometry.into());
         }
+        // Of an update less was staged than there will be.
+        self.plan.check_share(header.geometry.share_length())?;
+        self.plan.check_table(header.geometry.table_length() as u64)?;
         match &self.foundation {
             None => Ok(Verdict::check(header, version, &self.table, &self.columns)?),
             Some(foundation) => foundation.check(header, version, &self.table, &self.columns).await,

@@ -1,4 +1,8 @@
 //! Updates: what is not sent is the base's.
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "touched segments are ranges of which there may be one"
+)]
 
 use std::ops::Range;
 
@@ -421,6 +425,22 @@ async fn an_update_may_announce_more_than_there_is_room_for_if_it_takes_less() {
     let messages =
         update(3, &second, &third, &[0], &[last - 1..third.header().geometry.segments()]);
     assert_eq!(refusal(&harness, messages).await, Refusal::NoSpace);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_share_does_not_grow_past_its_limit_piece_by_piece() {
+    let mut config = ServerConfig::default();
+    config.limits.share_bytes_max = 12;
+    let harness = Harness::with(config).await;
+    let first = writer().sized(1, 1, None, 4, 8 * 3);
+    harness.publish(1, &first, &[0]).await;
+    let second = first.updated(2, &[], 8 * 4);
+    let mut messages = update(2, &first, &second, &[0], &[3..4]);
+    assert_eq!(refusal(&harness, messages.clone()).await, Refusal::TooLarge);
+    let Some(Request::Open(open)) = messages.first_mut() else { unreachable!() };
+    open.data_length = None;
+    assert_eq!(refusal(&harness, messages).await, Refusal::TooLarge);
     harness.stop().await;
 }
 

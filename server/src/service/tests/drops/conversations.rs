@@ -1,4 +1,8 @@
 //! A conversation that is dropped, by its client and by its server, and one whose requests end at each point.
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "touched segments are ranges of which there may be one"
+)]
 
 use std::cell::Cell;
 
