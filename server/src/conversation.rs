@@ -300,6 +300,8 @@ impl<S: Store> Talk<S> {
             .await
             .map_err(|refusal| self.evidence(&slot, refusal))?;
         slot.slot_mut().end(self.id);
+        let storage_index = self.served.handle().storage_index();
+        self.server.scattered.note(storage_index, slot.slot().manifest());
         let state = self.state(&slot).as_ref().map(Into::into);
         drop(slot);
         tracing::debug!(?outcome, "committed");

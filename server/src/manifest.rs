@@ -2,6 +2,7 @@
 //! only commit point there is. Holds no rules; those are the slot's.
 
 mod content;
+mod relocation;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use tarn_proto::{
 };
 
 pub use content::{ChunkId, Content, Extent, INLINE_MAX, INLINE_TOTAL_MAX, Joined, Slices};
+pub use relocation::Relocation;
 
 /// The durable state of one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -161,6 +161,7 @@ impl<S: Store> Scrub<S> {
         let handle = self.server.slots.get(slot);
         let generations = {
             let locked = handle.lock().await.map_err(|_| Stop::Unreadable)?;
+            self.server.scattered.note(slot, locked.slot().manifest());
             locked.slot().manifest().generations.clone()
         };
         for generation in generations {

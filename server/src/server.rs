@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Ledger;
 use crate::clock::{Clock, millis};
+use crate::compaction::Scattered;
 use crate::config::ServerConfig;
 use crate::hashing::Hashing;
 use crate::slots::{Slots, refusal_of};
@@ -19,6 +20,8 @@ pub(crate) struct Server<S> {
     pub(crate) slots: Arc<Slots<S>>,
     /// What is in use on all connections together.
     pub(crate) ledger: Arc<Ledger>,
+    /// What is to be compacted.
+    pub(crate) scattered: Scattered,
     /// Cancelled when the server is to stop: streams end, commits under way are finished.
     pub(crate) stopping: CancellationToken,
     /// Every task the server owns. It does not end before they have.
@@ -33,6 +36,7 @@ impl<S: Store> Server<S> {
             slots,
             ledger: Ledger::new(config.limits.server),
             config,
+            scattered: Scattered::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })

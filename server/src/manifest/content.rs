@@ -34,7 +34,17 @@ pub struct ChunkId(pub u128);
 /// More than this is not kept inline of one content, however many updates it is joined from.
 pub const INLINE_TOTAL_MAX: u64 = 2 * INLINE_MAX as u64;
 
+/// So many extents are no matter, however short they are.
+const EXTENTS_MAX: usize = 32;
+/// Nor are more of this length, in bytes: to write a long content anew costs more than to find its extents.
+const EXTENT_BYTES: u64 = 4 << 20;
+
 impl Content {
+    /// Whether it lies in so many extents that it should be written anew.
+    pub fn is_scattered(&self) -> bool {
+        self.0.len() > EXTENTS_MAX && self.0.len() as u64 > self.length() / EXTENT_BYTES
+    }
+
     /// How many bytes of it live inside the manifest.
     pub fn inline_length(&self) -> u64 {
         let inline = self.0.iter().filter(|extent| matches!(extent, Extent::Inline(_)));
@@ -211,6 +221,17 @@ mod tests {
         let lengths = |content: Content| content.0.iter().map(Extent::length).collect::<Vec<_>>();
         let three = joined(&[half.clone(), half.clone(), half]);
         assert_eq!(lengths(three), [INLINE_MAX as u64, INLINE_MAX as u64 / 2]);
+    }
+
+    #[test]
+    fn many_extents_are_too_many_unless_they_are_long() {
+        let content = |count: u64, length| {
+            Content((0..count).map(|number| chunk(number.into(), 0, length)).collect())
+        };
+        assert!(!content(32, 1).is_scattered());
+        assert!(content(33, 1).is_scattered());
+        assert!(!content(33, EXTENT_BYTES).is_scattered());
+        assert!(content(99, EXTENT_BYTES - 1).is_scattered());
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::store::memory::MemoryStore;
 use crate::testing::{STORE, Version, Writer, share};
 
 mod admission;
+mod compaction;
 mod drops;
 mod lifecycle;
 mod malformed;

@@ -9,7 +9,7 @@ use tarn_proto::{
 };
 
 use super::{Now, VerifiedWrite, rules};
-use crate::manifest::{HistoryRecord, Manifest, StoredGeneration, StoredShare};
+use crate::manifest::{HistoryRecord, Manifest, Relocation, StoredGeneration, StoredShare};
 
 /// A version is remembered at least so long, in seconds.
 const HISTORY_KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
@@ -98,6 +98,18 @@ pub(super) fn paged(manifest: &Manifest, version: VersionId, roots: &PageRoots) 
     let held = next.generations.iter_mut().filter(|held| held.header.version() == version);
     for held in held.filter(|held| held.header.header().table_root == roots.root()) {
         held.page_roots = roots.bytes();
+    }
+    next
+}
+
+/// The manifest after bytes were copied elsewhere.
+pub(super) fn relocated(manifest: &Manifest, relocation: &Relocation) -> Manifest {
+    let mut next = manifest.clone();
+    for held in &mut next.generations {
+        held.table = relocation.of(&held.table);
+        for stored in held.shares.values_mut() {
+            stored.content = relocation.of(&stored.content);
+        }
     }
     next
 }

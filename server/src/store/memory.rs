@@ -58,6 +58,11 @@ impl MemoryStore {
         self.disk().fail_next(operation);
     }
 
+    /// Whether something was told to fail and has not failed yet.
+    pub fn will_fail(&self) -> bool {
+        self.disk().will_fail()
+    }
+
     /// What was told to fail and has not failed yet will not.
     pub fn mend(&self) {
         self.disk().mend();

@@ -234,6 +234,10 @@ impl Disk {
         self.failures.push(operation);
     }
 
+    pub(super) const fn will_fail(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
     pub(super) fn mend(&mut self) {
         self.failures.clear();
     }
