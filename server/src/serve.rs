@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Ledger;
+use crate::compaction::keep_compacting;
 use crate::config::ServerConfig;
 use crate::scrub::keep_scrubbing;
 use crate::server::Server;
@@ -105,6 +106,7 @@ where
         .register_encoded_file_descriptor_set(wire::DESCRIPTOR_SET)
         .build_v1()?;
 
+    server.tasks.spawn(keep_compacting(Arc::clone(&server)));
     if let Some(scrubbing) = server.config.scrubbing {
         server.tasks.spawn(keep_scrubbing(Arc::clone(&server), scrubbing));
     }

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Ledger;
 use crate::clock::{Clock, millis};
+use crate::compaction::Scattered;
 use crate::config::ServerConfig;
 use crate::hashing::Hashing;
 use crate::slot::Millis;
@@ -36,6 +37,8 @@ pub(crate) struct Server<S> {
     room: Mutex<Option<Room>>,
     /// What is in use on all connections together.
     pub(crate) ledger: Arc<Ledger>,
+    /// What is to be compacted.
+    pub(crate) scattered: Scattered,
     /// Cancelled when the server is to stop: streams end, commits under way are finished.
     pub(crate) stopping: CancellationToken,
     /// Every task the server owns. It does not end before they have.
@@ -52,6 +55,7 @@ impl<S: Store> Server<S> {
             room: Mutex::default(),
             ledger: Ledger::new(config.limits.server),
             config,
+            scattered: Scattered::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })

@@ -3,7 +3,7 @@
 
 pub(crate) mod finalize;
 mod proofs;
-pub(crate) mod read;
+mod read;
 mod stream;
 mod watch;
 

@@ -29,11 +29,14 @@ use crate::store::memory::MemoryStore;
 use crate::testing::{STORE, Version, Writer, share};
 
 mod admission;
+mod compaction;
 mod drops;
 mod lifecycle;
 mod malformed;
+mod pages;
 mod read;
 mod scrub;
+mod update;
 mod write;
 
 /// A running server and a client of it.

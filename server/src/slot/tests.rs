@@ -1,5 +1,7 @@
 //! Stories of one slot: a state, one request, the exact answer.
 
+use tarn_proto::VersionId;
+
 use super::*;
 use crate::testing::{STORE, Version, Writer, conversation};
 
@@ -10,6 +12,7 @@ mod discard;
 mod finalize;
 mod seal;
 mod state;
+mod upkeep;
 
 const PROMISE: Millis = Millis::new(30_000);
 const WEEK_SECONDS: u64 = 7 * 24 * 60 * 60;
