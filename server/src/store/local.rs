@@ -23,6 +23,7 @@
 
 mod chunks;
 mod committer;
+mod error;
 mod fault;
 mod folder;
 mod holds;
@@ -37,7 +38,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
@@ -50,6 +51,7 @@ use tokio::sync::oneshot;
 use self::chunks::Chunks;
 pub use self::chunks::LocalChunk;
 use self::committer::{Committer, Replace};
+pub use self::error::{InitError, OpenError};
 use self::fault::blocking;
 use self::folder::{Folder, FolderLock};
 use self::holds::Holds;
@@ -100,52 +102,6 @@ impl fmt::Display for Recovered {
             "{slots} slots and {chunks} chunks; removed {unfinished} unfinished chunks and {unnamed} that no slot names"
         )
     }
-}
-
-/// Why a folder was not made a store. Nothing was changed, or the same call may be made again.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// Open it instead.
-    #[error("{folder} is a store already")]
-    AlreadyInitialised {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Choose another folder, or move away what is in it.
-    #[error("{folder} holds files that are not a store's")]
-    NotEmpty {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Another process is at work there.
-    #[error("{folder} is in use by another process")]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The disk or database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a store was not opened. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Initialise it first, or look for the right folder.
-    #[error("{folder} is not a store: initialise it first")]
-    NotInitialised {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// End the other process first.
-    #[error("{folder} is in use by another process")]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The disk or database failed, or the store cannot be used by this version.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl LocalStore {
