@@ -25,7 +25,7 @@ async fn manifest(harness: &Harness) -> Manifest {
 
 /// Bends the last byte of one row.
 fn bend_row(harness: &Harness, version: &Version, row: usize) {
-    harness.store.tamper(writer().storage_index(), |manifest| {
+    harness.tamper(|manifest| {
         let mut bent = BytesMut::from(&version.table.bytes()[..]);
         bent[(row + 1) * version.header().geometry.row_length() - 1] ^= 1;
         manifest.generations[0].table = inline(bent.freeze());
@@ -83,7 +83,7 @@ async fn page_roots_that_are_not_there_or_bent_are_found_again_and_kept() {
     let mut bent = BytesMut::from(&kept[..]);
     flip(&mut bent);
     for wrong in [Bytes::new(), bent.freeze(), kept.slice(..96)] {
-        harness.store.tamper(writer().storage_index(), |manifest| {
+        harness.tamper(|manifest| {
             manifest.generations[0].page_roots = wrong;
         });
         assert!(read_rows(&harness, version.id(), 100, 1, true).await.is_ok());
@@ -97,7 +97,7 @@ async fn page_roots_that_are_not_there_or_bent_are_found_again_and_kept() {
 async fn without_page_roots_a_bent_row_damages_the_table_wherever_it_is() {
     let (harness, version) = holding(200).await;
     bend_row(&harness, &version, 199);
-    harness.store.tamper(writer().storage_index(), |manifest| {
+    harness.tamper(|manifest| {
         manifest.generations[0].page_roots = Bytes::new();
     });
     let refused = read_rows(&harness, version.id(), 0, 1, false).await;

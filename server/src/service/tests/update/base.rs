@@ -29,7 +29,7 @@ async fn a_base_that_is_not_here_whole_is_missing() {
     };
     assert_eq!(ask(&unknown, &[0]).await, Refusal::BaseMissing);
     assert_eq!(ask(&first, &[0, 1]).await, Refusal::BaseMissing);
-    harness.store.tamper(writer().storage_index(), |manifest| {
+    harness.tamper(|manifest| {
         let shares = &mut manifest.generations[0].shares;
         shares.get_mut(&share(2)).unwrap().health = ShareHealth::Damaged;
     });
