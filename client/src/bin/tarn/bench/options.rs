@@ -9,6 +9,8 @@ use crate::size;
 
 /// Larger files are worked on one at a time: one keeps every core busy.
 const SIDE_BY_SIDE_MAX: u64 = 1 << 20;
+/// Nobody waits for more, and ten servers on one disk have no room for it.
+const SIZE_MAX: u64 = 8 << 30;
 /// What is published and read over a slow network.
 const LATENCY_SIZES: [u64; 2] = [1 << 10, 1 << 20];
 
@@ -128,6 +130,7 @@ impl Args {
 fn size_of_a_file(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
         0 => Err("a file of nothing has nothing to measure".to_owned()),
+        size if size > SIZE_MAX => Err("8 GiB are the most that is measured".to_owned()),
         size => Ok(size),
     }
 }
@@ -154,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_in_units_and_nothing_is_no_size() {
+    fn sizes_are_read_in_units_and_neither_nothing_nor_too_much_is_one() {
         let args = typed(&["--sizes", "1KiB,3,1GiB"]).unwrap();
         assert_eq!(args.sizes(), [1 << 10, 3, 1 << 30]);
-        for sizes in ["", "0", "1KiB,0KiB", "1.5MiB", "many"] {
+        for sizes in ["", "0", "1KiB,0KiB", "1.5MiB", "many", "9GiB"] {
             assert!(typed(&["--sizes", sizes]).is_err(), "{sizes}");
         }
     }
