@@ -54,12 +54,14 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<(), CommandError
     let servers = OwnCluster::start(&place.servers(), SERVERS).await?;
     let bench = Bench { args, patience: global.patience, place: &place, servers: &servers };
     let measured = tokio::select! {
-        () = stop.cancelled() => Ok(Err(CommandError::failed("interrupted; the servers are stopped"))),
+        () = stop.cancelled() => Ok(Err(CommandError::failed("interrupted"))),
         measured = AssertUnwindSafe(bench.measure()).catch_unwind() => measured,
     };
     let stopped = servers.stop().await;
-    let results = measured.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let measured = measured.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    // Servers that still run are worse than figures that lack.
     stopped?;
+    let results = measured?;
     if let Some(file) = args.json() {
         write(file, &results.to_json()?)?;
     }
