@@ -17,9 +17,10 @@ const LATENCY_SIZES: [u64; 2] = [1 << 10, 1 << 20];
 /// Measures how fast this machine publishes and reads, beside how fast it does the parts of that one by one.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Ten servers are started as processes and stopped at the end, with their data in a new folder that \
-goes with them; no grid is used. Let it lie on the disk that you would use: a folder in memory makes nothing durable. Should the bench itself \
-be killed, `tarn cluster stop --dir FOLDER/servers` stops the servers; the folder is said at the start.
+    after_help = "Ten servers are started as processes and stopped at the end, with their data in a new folder \
+that goes with them; no grid is used. Let it lie on the disk that you would use: a folder in memory makes nothing \
+durable. Should the bench itself be killed, `tarn cluster stop --dir FOLDER/servers` stops the servers; the folder \
+is said at the start.
 
 Examples:
   tarn bench
