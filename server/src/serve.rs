@@ -111,13 +111,7 @@ where
         server.tasks.spawn(keep_scrubbing(Arc::clone(&server), scrubbing));
     }
     let stopping = server.stopping.clone();
-    let serving = tonic::transport::Server::builder()
-        .max_frame_size(FRAME_BYTES_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+    let serving = transport()
         // Until the answer begins: it ends calls whose request never comes whole, and no stream that was opened.
         .timeout(server.config.idle)
         .add_service(storage)
@@ -142,6 +136,17 @@ where
     server.tasks.close();
     server.tasks.wait().await;
     Ok(served?)
+}
+
+/// How connections are served: frames, windows, signs of life. For whoever measures what the transport alone can do.
+pub fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .max_frame_size(FRAME_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 /// Gives every connection its ledger, and a limit to its life.

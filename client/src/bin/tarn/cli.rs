@@ -8,7 +8,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::{abandon, cap, cluster, forget, get, ls, publish, resume, server, status};
+use crate::{abandon, bench, cap, cluster, forget, get, ls, publish, resume, server, status};
 
 /// Mutable files on servers that nobody has to trust: encrypted and signed here, cut into shares of which a few
 /// bring the file back.
@@ -71,6 +71,7 @@ enum Command {
     Forget(forget::Args),
     Cluster(cluster::Args),
     Server(server::Args),
+    Bench(bench::Args),
 }
 
 impl Cli {
@@ -108,6 +109,7 @@ impl Cli {
             Command::Forget(args) => forget::run(args, home),
             Command::Cluster(args) => cluster::run(args, home).await,
             Command::Server(args) => server::run(args).await,
+            Command::Bench(args) => Box::pin(bench::run(args, &self.global)).await,
         }
     }
 }

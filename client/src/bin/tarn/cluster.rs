@@ -2,6 +2,7 @@
 //! Each is a `tarn server run`; nothing here serves anything.
 
 mod folder;
+mod own;
 mod process;
 mod start;
 mod status;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 
 use crate::error::CommandError;
 use crate::home::Home;
+
+pub(crate) use own::OwnCluster;
 
 /// Storage servers as processes on this machine: to try tarn out, and to kill one.
 #[derive(Debug, clap::Args)]

@@ -2,6 +2,7 @@
 //! file of this folder; decisions about files and servers are the library's.
 
 mod abandon;
+mod bench;
 mod cap;
 mod cli;
 mod clock;
@@ -21,6 +22,7 @@ mod resume;
 mod server;
 mod servers;
 mod session;
+mod size;
 mod status;
 mod table;
 mod target;

@@ -19,6 +19,7 @@ use crate::error::{CommandError, chain};
 use crate::lock::{FileLock, Locked};
 use crate::output::{self, Size};
 use crate::servers::{self, Server};
+use crate::size;
 
 /// How long we wait for a folder's lock: somebody who only looks whether it is held has it for a moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,7 +54,7 @@ enum Action {
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
         /// How many bytes a second to read at most, with or without a unit [default: as fast as the disk].
-        #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+        #[arg(long, value_name = "BYTES", value_parser = size::parse)]
         pace: Option<u64>,
         /// Print one JSON object.
         #[arg(long)]
@@ -76,10 +77,10 @@ struct RunArgs {
     #[arg(long)]
     read_only: bool,
     /// How much of the disk to leave free, in bytes or with a unit [default: 64MiB].
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
     reserve: Option<u64>,
     /// How many bytes a second to read at most in search of damage; 0 searches for none [default: 8MiB].
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
     scrub: Option<u64>,
     /// How many threads serve connections; with several servers on one machine, one each is fastest [default: as many as
     /// there are cores].
@@ -233,7 +234,7 @@ async fn lock(folder: &Path) -> Result<FileLock, CommandError> {
 }
 
 /// Cancelled at the first SIGINT or SIGTERM.
-fn stop_signal() -> Result<CancellationToken, CommandError> {
+pub(crate) fn stop_signal() -> Result<CancellationToken, CommandError> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
             CommandError::failed(format_args!("cannot listen for signals: {error}"))
@@ -266,48 +267,9 @@ fn read_token(file: &Path) -> Result<Zeroizing<String>, CommandError> {
     }
 }
 
-/// A number of bytes, with or without a unit.
-fn parse_size(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u32); 10] = [
-        ("TiB", 40),
-        ("GiB", 30),
-        ("MiB", 20),
-        ("KiB", 10),
-        ("T", 40),
-        ("G", 30),
-        ("M", 20),
-        ("K", 10),
-        ("B", 0),
-        ("", 0),
-    ];
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = text[digits.len()..].trim();
-    let shift = UNITS.iter().find(|(name, _)| *name == unit);
-    let number = digits.trim().parse::<u64>();
-    match (number, shift) {
-        (Ok(number), Some((_, shift))) => {
-            number.checked_mul(1 << shift).ok_or_else(|| "that is more than 16 EiB".to_owned())
-        }
-        (Err(_), _) | (_, None) => {
-            Err("write a whole number of bytes, or of KiB, MiB, GiB or TiB".to_owned())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_with_and_without_units() {
-        assert_eq!(parse_size("0"), Ok(0));
-        assert_eq!(parse_size("512"), Ok(512));
-        assert_eq!(parse_size("10GiB"), Ok(10 << 30));
-        assert_eq!(parse_size("3 MiB"), Ok(3 << 20));
-        for text in ["", "GiB", "1.5GiB", "-1", "10GB", "99999999999TiB"] {
-            assert!(parse_size(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_token_is_the_first_line_of_its_file() {

@@ -60,7 +60,7 @@ pub(super) async fn run(folder: &Path, servers: Option<u16>) -> Result<(), Comma
 }
 
 /// Makes sure that there are `wanted` members, each with a data folder, and writes them down.
-async fn make_members(cluster: &mut Cluster, wanted: usize) -> Result<(), CommandError> {
+pub(super) async fn make_members(cluster: &mut Cluster, wanted: usize) -> Result<(), CommandError> {
     for index in 0..cluster.members.len() {
         let data = cluster.data(&cluster.members[index].name);
         if data.exists() {
@@ -85,7 +85,7 @@ async fn make_members(cluster: &mut Cluster, wanted: usize) -> Result<(), Comman
 }
 
 /// Starts every member that does not run, and waits until all of them answer. Says how many it started.
-async fn bring_up(cluster: &Cluster) -> Result<usize, CommandError> {
+pub(super) async fn bring_up(cluster: &Cluster) -> Result<usize, CommandError> {
     let members = cluster.members.iter();
     let outcomes = join_all(members.map(|member| bring_up_one(cluster, member))).await;
     let (mut started, mut problems) = (0, Vec::new());

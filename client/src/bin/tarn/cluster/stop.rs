@@ -14,8 +14,20 @@ pub(super) async fn run(folder: &Path) -> Result<(), CommandError> {
     Cluster::load_existing(folder)?;
     let _lock = Cluster::lock(folder).await?;
     let cluster = Cluster::load_existing(folder)?;
+    match end_all(&cluster).await? {
+        (0, 0) => output::say("no server of the cluster was running"),
+        (stopped, 0) => output::say(format_args!("stopped {stopped} servers")),
+        (stopped, killed) => output::say(format_args!(
+            "stopped {stopped} servers and killed {killed} that did not stop"
+        )),
+    }
+    Ok(())
+}
+
+/// Ends every server of the cluster that runs. Says how many stopped, and how many had to be killed.
+pub(super) async fn end_all(cluster: &Cluster) -> Result<(usize, usize), CommandError> {
     let stops = cluster.members.iter().map(|member| async {
-        let ended = process::stop(&cluster, member).await;
+        let ended = process::stop(cluster, member).await;
         ended.map_err(|error| format!("{}: {error}", member.name))
     });
     let mut problems = Vec::new();
@@ -28,19 +40,12 @@ pub(super) async fn run(folder: &Path) -> Result<(), CommandError> {
             Err(problem) => problems.push(problem),
         }
     }
-    if !problems.is_empty() {
-        return Err(CommandError::failed(format_args!(
-            "{} servers could not be stopped\n  {}",
-            problems.len(),
-            problems.join("\n  ")
-        )));
+    if problems.is_empty() {
+        return Ok((stopped, killed));
     }
-    match (stopped, killed) {
-        (0, 0) => output::say("no server of the cluster was running"),
-        (stopped, 0) => output::say(format_args!("stopped {stopped} servers")),
-        (stopped, killed) => output::say(format_args!(
-            "stopped {stopped} servers and killed {killed} that did not stop"
-        )),
-    }
-    Ok(())
+    Err(CommandError::failed(format_args!(
+        "{} servers could not be stopped\n  {}",
+        problems.len(),
+        problems.join("\n  ")
+    )))
 }

@@ -1,0 +1,68 @@
+//! What is measured: one entry for each thing that is done with a file. Another one is an entry more here.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::file::{File, Inputs};
+use super::limits::Work;
+use crate::error::CommandError;
+
+/// Something that is done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Operation {
+    /// Publishes the first version of a new file.
+    Create,
+    /// Publishes other content on top of the newest version of a file.
+    Update,
+    /// Reads all of a file.
+    Read,
+}
+
+impl Operation {
+    /// All of them, in the order in which they are measured.
+    pub(super) const ALL: [Self; 3] = [Self::Create, Self::Update, Self::Read];
+
+    /// Its name, as it is typed and printed.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Read => "read",
+        }
+    }
+
+    /// What this machine has to do for it.
+    pub(super) const fn work(self) -> Work {
+        match self {
+            Self::Create | Self::Update => Work::Publish,
+            Self::Read => Work::Read,
+        }
+    }
+
+    /// Whether it wants a file of its own every time.
+    pub(super) const fn makes_a_file(self) -> bool {
+        match self {
+            Self::Create => true,
+            Self::Update | Self::Read => false,
+        }
+    }
+
+    /// Does it once. Says how long it took until the caller knew; what is done after that for courtesy is over too when
+    /// this returns.
+    pub(super) async fn once(
+        self,
+        file: &mut File,
+        inputs: &Inputs,
+    ) -> Result<Duration, CommandError> {
+        match self {
+            Self::Create | Self::Update => file.publish(inputs).await,
+            Self::Read => file.read(inputs.length()).await,
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
