@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::home::Ran;
 
 /// A started command, with both outputs kept for later.
@@ -42,6 +44,12 @@ impl Running {
     /// Whether it has not ended yet.
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Interrupts it, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let pid = self.child.as_ref().map(Pid::from_child);
+        kill_process(pid.unwrap(), Signal::INT).unwrap();
     }
 
     /// Waits for its end.
