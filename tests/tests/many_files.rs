@@ -43,7 +43,7 @@ fn a_folder_is_published_side_by_side_and_one_bad_file_fails_alone() {
         for skipped in ["link: it is a link", "socket: it is a socket"] {
             assert!(ran.stderr.contains(skipped), "{ran:?}");
         }
-        assert!(ran.stderr.contains("1 of 31 files were not published"), "{ran:?}");
+        assert!(ran.stderr.contains("1 of 31 files was not published"), "{ran:?}");
         before = Some(told);
     }
     for (path, told) in before.unwrap() {

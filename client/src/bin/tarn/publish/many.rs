@@ -46,6 +46,8 @@ enum Became {
     Ended(Box<Ended>, OwnedSemaphorePermit),
     /// It did not come to a publish; nothing was changed.
     Failed(CommandError),
+    /// It was begun, and what came of it could not be kept in order here: it stays on record until it is settled.
+    Unknown(CommandError),
     /// All was called off before its turn.
     NotBegun,
 }
@@ -141,27 +143,33 @@ async fn end_of(file: Chosen, common: &Common<'_>) -> End {
     };
     let Chosen { path, identity } = file;
     let Some(permit) = permit else { return End { path, became: Became::NotBegun } };
-    let became = match publish(&path, identity, common).await {
-        Ok(ended) => Became::Ended(Box::new(ended), permit),
+    let became = match begin(&path, identity, common).await {
         Err(error) => Became::Failed(error),
+        Ok((file, submission)) => {
+            let watch = async |publishing: &mut Publishing| watch(publishing, &common.stop).await;
+            match one::publish(common.args, file, submission, &common.place, watch).await {
+                Ok(ended) => Became::Ended(Box::new(ended), permit),
+                Err(error) => Became::Unknown(error),
+            }
+        }
     };
     End { path, became }
 }
 
-async fn publish(
+/// The file of this path, and which submission its content is.
+async fn begin(
     path: &Path,
     identity: io::Result<PathBuf>,
     common: &Common<'_>,
-) -> Result<Ended, CommandError> {
-    let Common { args, place, stop, .. } = common;
+) -> Result<(File, Submission), CommandError> {
+    let Common { args, place, .. } = common;
     let identity = identity.map_err(|error| CommandError::file("find", path, &error))?;
     let input = Input::of(&Source::File(path.to_owned()), place.home).await?;
     let meant = Meant::Named(Wanted::Path(identity));
     let file = File::find(args, meant, place.session, &mut place.names.lock())?;
     let submission =
         Submission::choose(input, &file, &place.names, place.session, place.home).await?;
-    let watch = async |publishing: &mut Publishing| watch(publishing, stop).await;
-    one::publish(args, file, submission, place, watch).await
+    Ok((file, submission))
 }
 
 /// Waits for the report, and calls it off when all is.
@@ -190,6 +198,10 @@ impl Common<'_> {
             }
             Became::Failed(error) => {
                 teller.tell_failed(&end.path, error);
+                None
+            }
+            Became::Unknown(error) => {
+                teller.tell_unknown(&end.path, error);
                 None
             }
             Became::Ended(mut ended, permit) => {

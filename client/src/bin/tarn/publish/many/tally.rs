@@ -89,8 +89,8 @@ impl Tally {
             counted.iter().filter(|c| c.0 > 0).map(|(count, what)| format!("{count} {what}")),
         );
         let lost = self.failed.len() + self.not_begun;
-        let of = files(self.files);
-        let sentence = format!("{lost} of {of} were not published: {}", named.join(", "));
+        let (of, verb) = (files(self.files), if lost == 1 { "was" } else { "were" });
+        let sentence = format!("{lost} of {of} {verb} not published: {}", named.join(", "));
         Err(CommandError::ended(sentence, self.worst))
     }
 }

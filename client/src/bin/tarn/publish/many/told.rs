@@ -11,7 +11,7 @@ use tarn_client::publish::outcome::Published;
 use tokio::time::Instant;
 
 use super::tally::Tally;
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit};
 use crate::output::{self, list};
 use crate::publish::told::Told;
 use crate::table::printable;
@@ -76,6 +76,16 @@ impl Teller {
         if self.json {
             self.print(without_report("failed", path, error.sentence()));
         }
+        self.failed(path, error);
+        self.bar.inc(1);
+    }
+
+    /// Tells that a publish was begun, and that it is not known here what came of it.
+    pub(super) fn tell_unknown(&mut self, path: &Path, error: CommandError) {
+        if self.json {
+            self.print(without_report("unknown", path, error.sentence()));
+        }
+        self.tally.raise(Exit::Unsettled);
         self.failed(path, error);
         self.bar.inc(1);
     }
