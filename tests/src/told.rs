@@ -47,6 +47,19 @@ impl Told {
         told
     }
 
+    /// Reads what a publish of several files printed: an object a line, in the order in which they ended.
+    pub fn each(ran: &Ran) -> Vec<Self> {
+        let lines = ran.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .map(|line| {
+                let json: Value =
+                    serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+                let exit = Some(exit(json["outcome"].as_str().unwrap()));
+                Self::of(&Ran { exit, stdout: line.to_owned(), stderr: ran.stderr.clone() })
+            })
+            .collect()
+    }
+
     /// What a publish had printed when it was killed, if it was so far. It ends then as it said.
     pub fn before_death(ran: &Ran) -> Option<Self> {
         let json: Value = serde_json::from_slice(&ran.stdout).ok()?;

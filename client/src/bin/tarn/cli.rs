@@ -92,7 +92,8 @@ impl Cli {
             | Command::Ls(_)
             | Command::Cap(_)
             | Command::Forget(_)
-            | Command::Cluster(_) => None,
+            | Command::Cluster(_)
+            | Command::Bench(_) => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 /// How the process ends, DESIGN §7.2. Clap's own errors are usage errors too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     /// It was done after all.
     Done = 0,
@@ -53,6 +53,14 @@ impl CommandError {
     /// Says what the reader may do about it.
     pub(crate) fn hint(self, hint: impl fmt::Display) -> Self {
         Self { hint: Some(hint.to_string()), ..self }
+    }
+
+    /// Says what it is about, unless it does already.
+    pub(crate) fn about(self, what: &str) -> Self {
+        if self.sentence.contains(what) {
+            return self;
+        }
+        Self { sentence: format!("{what}: {}", self.sentence), ..self }
     }
 
     /// What went wrong, without the hint.

@@ -5,6 +5,7 @@ mod database;
 mod journal;
 mod name;
 mod record;
+mod shared;
 mod suspects;
 
 use std::ffi::OsStr;
@@ -21,6 +22,7 @@ pub(crate) use database::NamesError;
 pub(crate) use journal::JournalEntry;
 pub(crate) use name::{FileName, NameError, looks_like_cap};
 pub(crate) use record::{FileRecord, NewFile};
+pub(crate) use shared::SharedNames;
 pub(crate) use tarn_client::base::HighWater;
 
 /// The database of names.
@@ -197,16 +199,29 @@ fn by_path(connection: &Connection, path: &Path) -> rusqlite::Result<Vec<FileRec
     record::select(connection, "WHERE path = ?1 ORDER BY name", &[&bytes])
 }
 
-/// The name itself if nobody has it, else the first of name-2, name-3 … that is free.
+/// The name itself if nobody has it, else one of name-2, name-3 … that is free: the next one, where none was forgotten.
+/// A folder may hold thousands of files of one name, so their numbers are not tried one by one.
 fn free_name(connection: &Connection, wanted: &FileName) -> rusqlite::Result<FileName> {
     let mut taken = connection.prepare("SELECT 1 FROM file WHERE name = ?1")?;
-    let mut name = wanted.clone();
-    let mut number = 1_u64;
-    while taken.query_row([name.as_str()], |_| Ok(())).optional()?.is_some() {
-        number += 1;
-        name = wanted.numbered(number);
+    let mut is_taken = |name: &FileName| {
+        taken.query_row([name.as_str()], |_| Ok(())).optional().map(|found| found.is_some())
+    };
+    if !is_taken(wanted)? {
+        return Ok(wanted.clone());
     }
-    Ok(name)
+    let (mut used, mut free) = (1, 2);
+    while is_taken(&wanted.numbered(free))? {
+        (used, free) = (free, 2 * free);
+    }
+    while free - used > 1 {
+        let between = used + (free - used) / 2;
+        if is_taken(&wanted.numbered(between))? {
+            used = between;
+        } else {
+            free = between;
+        }
+    }
+    Ok(wanted.numbered(free))
 }
 
 /// A path's identity: where its folder really is, and its own name as it was typed, so that a link that is pointed

@@ -1,36 +1,32 @@
 //! `tarn publish`: a file or a pipe becomes the newest version of a named file. Where the bytes come from is in
 //! `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in `submission`, and what
-//! becomes of one whose content is lost, in `lost`; how the end is told, in `told`.
+//! becomes of one whose content is lost, in `lost`; the way from there to its end, in `one`; how the end is told, in
+//! `told`. Several files, and folders of them, are in `many`.
 
 mod file;
 mod input;
 mod journal;
 mod lost;
+mod many;
+mod one;
 mod progress;
 mod settle;
 mod submission;
 mod told;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use tarn_client::client::PublishOptions;
-use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::Report;
 use tarn_client::publish::publishing::Publishing;
 use tarn_proto::{Shape, VersionId};
 
 use self::file::{File, Meant};
 use self::input::Input;
-use self::journal::NamesJournal;
-use self::settle::{heard, remember, settle_others, take_off_record};
+use self::one::Place;
 use self::submission::Submission;
-use self::told::Told;
 use crate::cli::Global;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::names::{FileName, Names};
+use crate::names::{FileName, Names, SharedNames};
 use crate::output;
 use crate::session::Session;
 use crate::target::{Target, TargetText};
@@ -38,22 +34,24 @@ use crate::unfinished;
 
 pub(crate) use self::input::Source;
 
-/// How long certificates and missing shares may take after the outcome is told.
-const COURTESY: Duration = Duration::from_secs(3);
-
-/// Publishes a file: encrypted and signed here, cut into shares, durable on a quorum of servers when it returns.
+/// Publishes files: encrypted and signed here, cut into shares, durable on a quorum of servers when it returns.
 ///
-/// Publishing the same path again updates the same file.
+/// Publishing the same path again updates the same file. Of a folder, every regular file below it is published.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tarn publish report.pdf
+  tarn publish notes.txt photos               a file, and all files in a folder, side by side
   tar c photos | tarn publish - --name photos.tar
   tarn publish report.pdf --k 5 --n 8         any 5 of 8 shares bring it back
   tarn publish report.pdf --if-version ID     only if nobody published since")]
 pub(crate) struct Args {
-    /// The file to publish; - reads standard input.
+    /// The file or folder to publish; - reads standard input.
     #[arg(value_name = "FILE|-", requires_if("-", "as"), value_parser = OsStringValueParser::new().map(Source::from))]
     source: Source,
+    /// More files and folders.
+    #[arg(value_name = "FILE", conflicts_with_all = ["as", "if_version"],
+          value_parser = OsStringValueParser::new().map(Source::from))]
+    more: Vec<Source>,
     /// Publish as the file of this name [default: the path's file, else a name made from the path].
     #[arg(long, value_name = "NAME", group = "as")]
     name: Option<FileName>,
@@ -65,7 +63,10 @@ pub(crate) struct Args {
     if_version: Option<VersionId>,
     #[command(flatten)]
     shape: ShapeArgs,
-    /// Print one JSON object.
+    /// Of several files, publish so many at once; large ones fewer.
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
+    at_once: u8,
+    /// Print one JSON object; of several files, one a line for each, as they end.
     #[arg(long)]
     json: bool,
     /// Only take up what was cut off: for `tarn resume`.
@@ -80,8 +81,8 @@ impl Args {
             Target::Name(name) => (Some(name), None),
             Target::Cap(cap) => (None, Some(TargetText::of(&cap))),
         };
-        let (if_version, shape) = (None, ShapeArgs::default());
-        Self { source, name, cap, if_version, shape, json, only_resumes: true }
+        let (more, if_version, shape) = (Vec::new(), None, ShapeArgs::default());
+        Self { source, more, name, cap, if_version, shape, at_once: 1, json, only_resumes: true }
     }
 }
 
@@ -128,6 +129,9 @@ pub(crate) fn parse_version(text: &str) -> Result<VersionId, String> {
 
 /// Runs the command.
 pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
+    if many::is_meant(args) {
+        return many::run(args, global, home).await;
+    }
     let meant = Meant::of(args)?;
     let input = match Input::of(&args.source, home).await {
         Err(error) if args.only_resumes => Err(error.sentence().to_owned()),
@@ -162,64 +166,28 @@ async fn publish(
     session: &Session,
     home: &Home,
 ) -> Result<(), CommandError> {
-    let mut names = Names::open(home.data())?;
-    unfinished::sweep(&names, home)?;
-    let file = File::find(args, meant, session, &mut names)?;
-    let mut submission = Submission::choose(input, &file, &names, session, home).await?;
+    let names = SharedNames::open(home.data())?;
+    unfinished::sweep(&names.lock(), home)?;
+    let file = File::find(args, meant, session, &mut names.lock())?;
+    let submission = Submission::choose(input, &file, &names, session, home).await?;
     if args.only_resumes && submission.earlier.is_none() {
         let why = "its content is not what was being published any more";
+        let mut names = Names::open(home.data())?;
         return lost::tell(&file, why, args.json, &mut names, session, home).await;
     }
     submission.announce();
-    let bytes = submission.content.length();
-    let journal = NamesJournal::new(Names::open(home.data())?, submission.input.clone());
-    let mut publishing = session.client.publish(
-        file.cap.clone(),
-        submission.content.clone(),
-        PublishOptions {
-            origin: file.origin.clone(),
-            follows: args.if_version.map_or(Follows::Whatever, Follows::Version),
-            shape: file.shape,
-            first_shape: file.first_shape,
-            attempt: submission.running.attempt(),
-            tombstone: false,
-            high_water: file.high_water,
-            suspects: names.suspected()?,
-            spent: submission.spent(),
-            left: submission.left(),
-            journal: Arc::new(journal),
-            rng: rand::make_rng(),
-        },
-    );
-    let report = watch(&mut publishing, session).await?;
-    // Until it has been told, nobody knows its outcome but the record.
-    submission.running.keep();
-    remember(&mut names, &file, &report.outcome)?;
-    names.note_suspects(&heard(&report));
-    let settled = match report.outcome.published() {
-        Some(published) => {
-            settle_others(&mut names, &file, published.version, session, home).await?
-        }
-        None => Vec::new(),
-    };
-    let told = Told {
-        report: &report,
-        file: &file,
-        bytes,
-        resumed: submission.earlier.is_some(),
-        lost: false,
-        settled: &settled,
-        grid: session.grid(),
-    };
+    let place = Place { session, home, names };
+    let watch = async |publishing: &mut Publishing| watch(publishing, session).await;
+    let mut ended = one::publish(args, file, submission, &place, watch).await?;
+    let told = ended.told(session.grid());
     let printed = if args.json { output::print(told.json()) } else { told.print() };
+    let outcome = told.ended();
     if printed.is_ok() {
-        take_off_record(&mut names, &file, &mut submission.running, &report.outcome)?;
+        ended.take_off_record(&place.names)?;
     }
     // Certificates and missing shares are left behind while the person reads.
-    if tokio::time::timeout(COURTESY, publishing.settled()).await.is_err() {
-        tracing::info!("some servers did not take the certificate in time");
-    }
-    printed.and(told.ended())
+    ended.courtesy().await;
+    printed.and(outcome)
 }
 
 /// Waits for the report, showing how far it is. The first Ctrl-C calls it off, if it still can be.
@@ -269,6 +237,16 @@ mod tests {
         assert!(typed(&["-", "--cap", "tarnw1x"]).is_ok());
         assert!(typed(&["file", "--name", "x", "--cap", "tarnw1x"]).is_err());
         assert!(typed(&["file"]).unwrap().name.is_none());
+    }
+
+    #[test]
+    fn several_files_are_published_as_the_files_of_their_paths() {
+        let args = typed(&["a", "b", "c", "--at-once", "3", "--k", "1"]).unwrap();
+        assert_eq!((args.more.len(), args.at_once), (2, 3));
+        assert!(typed(&["a", "b", "--name", "x"]).is_err());
+        assert!(typed(&["a", "b", "--cap", "tarnw1x"]).is_err());
+        assert!(typed(&["a", "b", "--if-version", &"ab".repeat(32)]).is_err());
+        assert!(typed(&["a", "b", "--at-once", "0"]).is_err());
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Table {
 }
 
 /// Nothing that a file's name or a server says may move the terminal's cursor.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 

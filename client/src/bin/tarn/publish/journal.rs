@@ -1,7 +1,6 @@
 //! The publish's journal in the database of names.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 use tarn_client::publish::publishing::{Journal, JournalError};
@@ -10,18 +9,18 @@ use tarn_proto::SignedHeader;
 
 use crate::clock::UnixSeconds;
 use crate::error::chain;
-use crate::names::{JournalEntry, Names};
+use crate::names::{JournalEntry, SharedNames};
 
-/// Writes to a connection of its own: the driver journals on a thread of its own.
+/// What a publish is about to commit, written on a thread of the driver's.
 pub(super) struct NamesJournal {
-    names: Mutex<Names>,
+    names: SharedNames,
     input: PathBuf,
 }
 
 impl NamesJournal {
     /// `input` is where the content can be had again.
-    pub(super) const fn new(names: Names, input: PathBuf) -> Self {
-        Self { names: Mutex::new(names), input }
+    pub(super) const fn new(names: SharedNames, input: PathBuf) -> Self {
+        Self { names, input }
     }
 }
 
@@ -33,8 +32,8 @@ impl Journal for NamesJournal {
             written_at: UnixSeconds::now(),
             input: Some(self.input.clone()),
         };
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.journal_write(&entry).map_err(|error| JournalError { cause: chain(&error) })
+        let written = self.names.lock().journal_write(&entry);
+        written.map_err(|error| JournalError { cause: chain(&error) })
     }
 }
 

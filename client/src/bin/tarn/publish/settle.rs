@@ -11,7 +11,7 @@ use tarn_proto::{SignedHeader, VersionId};
 use super::file::File;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::names::{HighWater, Names};
+use crate::names::{HighWater, Names, SharedNames};
 use crate::session::Session;
 use crate::unfinished::{Running, Unfinished};
 
@@ -90,20 +90,20 @@ pub(super) fn take_off_record(
 
 /// Finds out what became of publishes of the file that were cut off, now that this version of it is Published.
 pub(super) async fn settle_others(
-    names: &mut Names,
+    names: &SharedNames,
     file: &File,
     published: VersionId,
     session: &Session,
     home: &Home,
 ) -> Result<Vec<Settled>, CommandError> {
-    let mut unfinished = Unfinished::list(names, home, Some(file.storage_index()))?;
+    let mut unfinished = Unfinished::list(&names.lock(), home, Some(file.storage_index()))?;
     unfinished.retain(|unfinished| unfinished.runs.is_none());
     if unfinished.is_empty() {
         return Ok(Vec::new());
     }
-    let suspects = names.suspected()?;
+    let suspects = names.lock().suspected()?;
     let map = session.client.survey(file.storage_index(), &file.origin, suspects).await;
-    settle(unfinished, Some(published), &map.evidence(), names, home)
+    settle(unfinished, Some(published), &map.evidence(), &mut names.lock(), home)
 }
 
 /// Takes those off the record of which it is known now what became of them, by what servers say and by a version that

@@ -12,7 +12,7 @@ use super::file::File;
 use super::input::Input;
 use crate::error::{CommandError, chain};
 use crate::home::Home;
-use crate::names::Names;
+use crate::names::SharedNames;
 use crate::output;
 use crate::session::Session;
 use crate::unfinished::{Running, Unfinished};
@@ -31,18 +31,18 @@ impl Submission {
     pub(super) async fn choose(
         input: Input,
         file: &File,
-        names: &Names,
+        names: &SharedNames,
         session: &Session,
         home: &Home,
     ) -> Result<Self, CommandError> {
         let Input { content, path, running } = input;
         let cap = file.cap.read_cap();
-        let unfinished = Unfinished::list(names, home, Some(file.storage_index()))?;
+        let unfinished = Unfinished::list(&names.lock(), home, Some(file.storage_index()))?;
         for earlier in unfinished.into_iter().rev().filter(|earlier| earlier.runs.is_none()) {
             let header = earlier.newest.signed.header();
             let same = session.client.reproduces(&cap, header, &content).await;
             if same.map_err(|error| CommandError::failed(chain(&error)))?
-                && let Some(running) = earlier.take_up(names, home)?
+                && let Some(running) = earlier.take_up(&names.lock(), home)?
             {
                 let input = earlier.newest.input.clone().unwrap_or(path);
                 return Ok(Self { running, content, input, earlier: Some(earlier) });

@@ -46,14 +46,7 @@ impl Told<'_> {
     fn print_published(&self, published: &Published) -> Result<(), CommandError> {
         let name =
             self.file.name.as_ref().map_or_else(|| "the file".to_owned(), ToString::to_string);
-        let number = published.header.as_ref().map(|header| header.header().sequence_number);
-        let number = number.map_or_else(String::new, |number| format!(" {number}"));
-        let repeated = if published.repeated { ", as an earlier try had done" } else { "" };
-        output::print(format_args!(
-            "published {name}, version{number}, {} in {}{repeated}",
-            Size(self.bytes),
-            Span(self.report.elapsed.into()),
-        ))?;
+        output::print(format_args!("published {name}{}", self.how(published)))?;
         output::print(format_args!("version   {}", published.version))?;
         output::print(format_args!("read cap  {}", self.file.cap.read_cap().to_text().as_str()))?;
         let mut table =
@@ -69,6 +62,24 @@ impl Told<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Which version it became, and how long that took.
+    pub(super) fn how(&self, published: &Published) -> String {
+        let number = published.header.as_ref().map(|header| header.header().sequence_number);
+        let number = number.map_or_else(String::new, |number| format!(" {number}"));
+        let repeated = if published.repeated { ", as an earlier try had done" } else { "" };
+        let span = Span(self.report.elapsed.into());
+        format!(", version{number}, {} in {span}{repeated}", Size(self.bytes))
+    }
+
+    /// What went wrong with each server, without when: a line each.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = String> {
+        self.report.troubles.iter().map(|(store, trouble)| {
+            let (server, address) = (short(*store), self.address(*store));
+            let (failure, doing) = (&trouble.failure, doing(trouble.during));
+            format!("  {server} at {address}: {failure} (while {doing})")
+        })
     }
 
     fn say_troubles(&self) {

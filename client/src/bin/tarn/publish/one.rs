@@ -1,0 +1,117 @@
+//! One try of one file: from its content to its outcome, and what is remembered of that. Whoever asked for it watches it
+//! and tells how it ended; only then is it taken off the record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tarn_client::client::PublishOptions;
+use tarn_client::grid::Grid;
+use tarn_client::publish::Follows;
+use tarn_client::publish::outcome::Report;
+use tarn_client::publish::publishing::Publishing;
+
+use super::Args;
+use super::file::File;
+use super::journal::NamesJournal;
+use super::settle::{Settled, heard, remember, settle_others, take_off_record};
+use super::submission::Submission;
+use super::told::Told;
+use crate::error::CommandError;
+use crate::home::Home;
+use crate::names::SharedNames;
+use crate::session::Session;
+
+/// How long certificates and missing shares may take after the outcome is told.
+const COURTESY: Duration = Duration::from_secs(3);
+
+/// Where files are published, and where it is remembered.
+pub(super) struct Place<'a> {
+    pub(super) session: &'a Session,
+    pub(super) home: &'a Home,
+    pub(super) names: SharedNames,
+}
+
+/// A publish that has ended, and is on record until it was told how.
+pub(super) struct Ended {
+    file: File,
+    submission: Submission,
+    report: Report,
+    settled: Vec<Settled>,
+    publishing: Publishing,
+}
+
+/// Publishes; `watch` waits for the report.
+pub(super) async fn publish(
+    args: &Args,
+    file: File,
+    mut submission: Submission,
+    place: &Place<'_>,
+    watch: impl AsyncFnOnce(&mut Publishing) -> Result<Report, CommandError>,
+) -> Result<Ended, CommandError> {
+    let mut publishing = begin(args, &file, &submission, place)?;
+    let report = watch(&mut publishing).await?;
+    // Until it has been told, nobody knows its outcome but the record.
+    submission.running.keep();
+    remember(&mut place.names.lock(), &file, &report.outcome)?;
+    place.names.lock().note_suspects(&heard(&report));
+    let settled = match report.outcome.published() {
+        Some(published) => {
+            let version = published.version;
+            settle_others(&place.names, &file, version, place.session, place.home).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(Ended { file, submission, report, settled, publishing })
+}
+
+fn begin(
+    args: &Args,
+    file: &File,
+    submission: &Submission,
+    place: &Place<'_>,
+) -> Result<Publishing, CommandError> {
+    let journal = NamesJournal::new(place.names.clone(), submission.input.clone());
+    let options = PublishOptions {
+        origin: file.origin.clone(),
+        follows: args.if_version.map_or(Follows::Whatever, Follows::Version),
+        shape: file.shape,
+        first_shape: file.first_shape,
+        attempt: submission.running.attempt(),
+        tombstone: false,
+        high_water: file.high_water,
+        suspects: place.names.lock().suspected()?,
+        spent: submission.spent(),
+        left: submission.left(),
+        journal: Arc::new(journal),
+        rng: rand::make_rng(),
+    };
+    Ok(place.session.client.publish(file.cap.clone(), submission.content.clone(), options))
+}
+
+impl Ended {
+    /// What there is to tell of it.
+    pub(super) fn told<'a>(&'a self, grid: &'a Grid) -> Told<'a> {
+        Told {
+            report: &self.report,
+            file: &self.file,
+            bytes: self.submission.content.length(),
+            resumed: self.submission.earlier.is_some(),
+            lost: false,
+            settled: &self.settled,
+            grid,
+        }
+    }
+
+    /// Takes it off the record: it has been told.
+    pub(super) fn take_off_record(&mut self, names: &SharedNames) -> Result<(), CommandError> {
+        let running = &mut self.submission.running;
+        take_off_record(&mut names.lock(), &self.file, running, &self.report.outcome)
+    }
+
+    /// Waits, but not for long, until certificates and missing shares are left behind.
+    pub(super) async fn courtesy(self) {
+        if tokio::time::timeout(COURTESY, self.publishing.settled()).await.is_err() {
+            tracing::info!("some servers did not take the certificate in time");
+        }
+    }
+}
