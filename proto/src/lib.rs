@@ -19,7 +19,7 @@
 //! - [`geometry`]: how a length is cut into segments and blocks
 //! - [`header`]: the signed header of a version, [`window`]: the stores it names
 //! - [`signing`]: keys and the statements that are signed
-//! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs
+//! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs; [`splice`]: the root of a table changed in part
 //! - [`state`]: what a server says of a slot, verified
 //! - [`wire`]: the generated messages, [`convert`]: the only place where they become the types above
 
@@ -30,6 +30,7 @@ pub mod header;
 pub mod ids;
 pub mod merkle;
 pub mod signing;
+pub mod splice;
 pub mod state;
 pub mod table;
 pub mod window;
