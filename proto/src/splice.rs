@@ -73,6 +73,11 @@ impl ProvenRow {
     pub const fn row(&self) -> &Row {
         &self.row
     }
+
+    /// The row, for whoever needs no proof.
+    pub fn into_row(self) -> Row {
+        self.row
+    }
 }
 
 /// What stays of a table when a stretch of its rows is replaced.
