@@ -1,32 +1,36 @@
-//! `tarn publish`: a file or a pipe becomes the newest version of a named file. Where the bytes come from is in
-//! `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in `submission`, and what
-//! becomes of one whose content is lost, in `lost`; how the end is told, in `told`.
+//! `tarn publish`: a file or a pipe becomes the newest version of a named file, or, in `part`, a range of it. Where the
+//! bytes come from is in `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in
+//! `submission`, and what becomes of one whose content is lost, in `lost`; what follows its end, in `conclude`, and how
+//! that is told, in `told`.
 
+mod conclude;
 mod file;
 mod input;
 mod journal;
 mod lost;
+mod part;
 mod progress;
 mod settle;
+mod shape;
 mod submission;
 mod told;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use tarn_client::client::PublishOptions;
 use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::Report;
 use tarn_client::publish::publishing::Publishing;
-use tarn_proto::{Shape, VersionId};
+use tarn_proto::VersionId;
 
+use self::conclude::Ended;
 use self::file::{File, Meant};
 use self::input::Input;
 use self::journal::NamesJournal;
-use self::settle::{heard, remember, settle_others, take_off_record};
+use self::part::PartArgs;
+use self::shape::ShapeArgs;
 use self::submission::Submission;
-use self::told::Told;
 use crate::cli::Global;
 use crate::error::CommandError;
 use crate::home::Home;
@@ -38,17 +42,17 @@ use crate::unfinished;
 
 pub(crate) use self::input::Source;
 
-/// How long certificates and missing shares may take after the outcome is told.
-const COURTESY: Duration = Duration::from_secs(3);
-
 /// Publishes a file: encrypted and signed here, cut into shares, durable on a quorum of servers when it returns.
 ///
-/// Publishing the same path again updates the same file.
+/// Publishing the same path again updates the same file. With --offset or --append only a part of it is changed, and
+/// only that is sent.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tarn publish report.pdf
   tar c photos | tarn publish - --name photos.tar
   tarn publish report.pdf --k 5 --n 8         any 5 of 8 shares bring it back
+  tarn publish sector --name disk.img --offset 1048576
+  date | tarn publish - --name log --append
   tarn publish report.pdf --if-version ID     only if nobody published since")]
 pub(crate) struct Args {
     /// The file to publish; - reads standard input.
@@ -63,6 +67,8 @@ pub(crate) struct Args {
     /// Publish only if this is the newest version: its full id.
     #[arg(long, value_name = "ID", value_parser = parse_version)]
     if_version: Option<VersionId>,
+    #[command(flatten)]
+    part: PartArgs,
     #[command(flatten)]
     shape: ShapeArgs,
     /// Print one JSON object.
@@ -80,41 +86,8 @@ impl Args {
             Target::Name(name) => (Some(name), None),
             Target::Cap(cap) => (None, Some(TargetText::of(&cap))),
         };
-        let (if_version, shape) = (None, ShapeArgs::default());
-        Self { source, name, cap, if_version, shape, json, only_resumes: true }
-    }
-}
-
-/// How a version is cut, as far as it was said.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-pub(crate) struct ShapeArgs {
-    /// How many shares bring the file back [default: 3, or as the file has it].
-    #[arg(long, value_name = "NUMBER")]
-    k: Option<u32>,
-    /// On how many servers distinct shares must be [default: half way between k and n].
-    #[arg(long, value_name = "NUMBER")]
-    happy: Option<u32>,
-    /// How many shares there are [default: 10, or as the file has it].
-    #[arg(long, value_name = "NUMBER")]
-    n: Option<u32>,
-}
-
-impl ShapeArgs {
-    /// Whether anything was said.
-    pub(crate) const fn is_said(&self) -> bool {
-        self.k.is_some() || self.happy.is_some() || self.n.is_some()
-    }
-
-    /// The shape that is meant, of a file that has this one so far.
-    pub(crate) fn applied_to(&self, current: Shape) -> Result<Shape, CommandError> {
-        let k = self.k.unwrap_or_else(|| current.k().into());
-        let n = self.n.unwrap_or_else(|| current.n().into());
-        let shape = match self.happy {
-            Some(happy) => Shape::new(k, happy, n),
-            None if (k, n) == (current.k().into(), current.n().into()) => Ok(current),
-            None => Shape::with_default_happy(k, n),
-        };
-        shape.map_err(CommandError::usage)
+        let (if_version, part, shape) = (None, PartArgs::default(), ShapeArgs::default());
+        Self { source, name, cap, if_version, part, shape, json, only_resumes: true }
     }
 }
 
@@ -165,6 +138,9 @@ async fn publish(
     let mut names = Names::open(home.data())?;
     unfinished::sweep(&names, home)?;
     let file = File::find(args, meant, session, &mut names)?;
+    if let Some(at) = args.part.at() {
+        return part::publish(args, at, &file, input, &mut names, session, home).await;
+    }
     let mut submission = Submission::choose(input, &file, &names, session, home).await?;
     if args.only_resumes && submission.earlier.is_none() {
         let why = "its content is not what was being published any more";
@@ -172,7 +148,8 @@ async fn publish(
     }
     submission.announce();
     let bytes = submission.content.length();
-    let journal = NamesJournal::new(Names::open(home.data())?, submission.input.clone());
+    let recorded = journal::Input::At(submission.input.clone());
+    let journal = NamesJournal::new(Names::open(home.data())?, recorded);
     let mut publishing = session.client.publish(
         file.cap.clone(),
         submission.content.clone(),
@@ -192,34 +169,14 @@ async fn publish(
         },
     );
     let report = watch(&mut publishing, session).await?;
-    // Until it has been told, nobody knows its outcome but the record.
-    submission.running.keep();
-    remember(&mut names, &file, &report.outcome)?;
-    names.note_suspects(&heard(&report));
-    let settled = match report.outcome.published() {
-        Some(published) => {
-            settle_others(&mut names, &file, published.version, session, home).await?
-        }
-        None => Vec::new(),
-    };
-    let told = Told {
+    let ended = Ended {
         report: &report,
-        file: &file,
         bytes,
         resumed: submission.earlier.is_some(),
-        lost: false,
-        settled: &settled,
-        grid: session.grid(),
+        running: &mut submission.running,
+        publishing: Some(publishing),
     };
-    let printed = if args.json { output::print(told.json()) } else { told.print() };
-    if printed.is_ok() {
-        take_off_record(&mut names, &file, &mut submission.running, &report.outcome)?;
-    }
-    // Certificates and missing shares are left behind while the person reads.
-    if tokio::time::timeout(COURTESY, publishing.settled()).await.is_err() {
-        tracing::info!("some servers did not take the certificate in time");
-    }
-    printed.and(told.ended())
+    ended.conclude(&file, args.json, &mut names, session, home).await
 }
 
 /// Waits for the report, showing how far it is. The first Ctrl-C calls it off, if it still can be.
@@ -278,19 +235,5 @@ mod tests {
         let args = typed(&["file", "--json", "--if-version", &"ab".repeat(32)]).unwrap();
         assert_eq!(args.if_version, Some(VersionId::new([0xab; 32])));
         assert!(args.json && args.cap.is_none());
-    }
-
-    #[test]
-    fn what_is_not_said_of_the_shape_stays() {
-        let of = |words: &[&str], current| typed(words).unwrap().shape.applied_to(current);
-        let odd = Shape::new(2, 2, 9).unwrap();
-        assert_eq!(of(&["f"], odd).unwrap(), odd);
-        assert_eq!(of(&["f", "--k", "2"], odd).unwrap(), odd);
-        let wider = of(&["f", "--n", "12"], odd).unwrap();
-        assert_eq!((wider.k(), wider.happy(), wider.n()), (2, 7, 12));
-        let chosen = of(&["f", "--k", "1", "--happy", "1", "--n", "1"], odd).unwrap();
-        assert_eq!((chosen.k(), chosen.happy(), chosen.n()), (1, 1, 1));
-        let error = of(&["f", "--k", "10"], odd).unwrap_err();
-        assert_eq!(error.exit() as u8, 2);
     }
 }

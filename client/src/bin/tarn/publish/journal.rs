@@ -15,12 +15,19 @@ use crate::names::{JournalEntry, Names};
 /// Writes to a connection of its own: the driver journals on a thread of its own.
 pub(super) struct NamesJournal {
     names: Mutex<Names>,
-    input: PathBuf,
+    input: Input,
+}
+
+/// What is published.
+pub(super) enum Input {
+    /// A content that can be had again here.
+    At(PathBuf),
+    /// A part of a file: its content cannot be had again.
+    Part,
 }
 
 impl NamesJournal {
-    /// `input` is where the content can be had again.
-    pub(super) const fn new(names: Names, input: PathBuf) -> Self {
+    pub(super) const fn new(names: Names, input: Input) -> Self {
         Self { names: Mutex::new(names), input }
     }
 }
@@ -31,7 +38,11 @@ impl Journal for NamesJournal {
             signed: header.clone(),
             placement: as_json(placement),
             written_at: UnixSeconds::now(),
-            input: Some(self.input.clone()),
+            input: match &self.input {
+                Input::At(path) => Some(path.clone()),
+                Input::Part => None,
+            },
+            part: matches!(self.input, Input::Part),
         };
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.journal_write(&entry).map_err(|error| JournalError { cause: chain(&error) })
