@@ -38,6 +38,7 @@ fn rows(from: &mut Unstructured<'_>, key: &SigningKey, slot: StorageIndex) -> Re
             conversation: from.arbitrary::<Option<Vec<u8>>>()?.map(Bytes::from),
             shares: Vec::new(),
             extents: Vec::new(),
+            page_roots: from.arbitrary::<Vec<u8>>()?.into(),
         };
         for _ in 0..from.int_in_range(0..=4)? {
             generation.shares.push(ShareRow { share: small(from)?, health: small(from)? });

@@ -182,6 +182,11 @@ impl Geometry {
         self.segments
     }
 
+    /// Whether both cut data alike, of whatever length: into as many blocks of as many bytes.
+    pub const fn is_cut_as(&self, other: &Self) -> bool {
+        self.k == other.k && self.n == other.n && self.block_size == other.block_size
+    }
+
     /// Bytes of data in a whole segment.
     pub fn segment_size(&self) -> u64 {
         u64::from(self.block_size) * u64::from(self.k)

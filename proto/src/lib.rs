@@ -9,7 +9,7 @@
 //! | a cap's or header's key | [`VerifyKey`] | a point of the curve, not of small order |
 //! | a signed header | [`SignedHeader`] | fields sane, signature good, key belongs to the storage index |
 //! | a finalize statement | [`Certificate`] | signed by the file's key |
-//! | rows of a table | [`Table`], [`Row`] | hash to the root that a signed header names |
+//! | rows of a table | [`Table`], [`Page`], [`Row`] | hash to the root that a signed header names |
 //! | a slot's state | [`SlotState`] | every header and certificate in it is verified |
 //!
 //! # Layout
@@ -19,7 +19,8 @@
 //! - [`geometry`]: how a length is cut into segments and blocks
 //! - [`header`]: the signed header of a version, [`window`]: the stores it names
 //! - [`signing`]: keys and the statements that are signed
-//! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs; [`splice`]: the root of a table changed in part
+//! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs; [`pages`]: 64 rows at a time; [`splice`]: the root of
+//!   a table changed in part
 //! - [`state`]: what a server says of a slot, verified
 //! - [`wire`]: the generated messages, [`convert`]: the only place where they become the types above
 
@@ -29,6 +30,7 @@ pub mod hash;
 pub mod header;
 pub mod ids;
 pub mod merkle;
+pub mod pages;
 pub mod signing;
 pub mod splice;
 pub mod state;
@@ -40,6 +42,7 @@ pub use header::{Header, SignedHeader};
 pub use ids::{
     AttemptId, ConversationId, SequenceNumber, ShareNumber, StorageIndex, StoreId, VersionId,
 };
+pub use pages::{Page, PageRoots};
 pub use signing::{Certificate, Signature, VerifyKey};
 pub use state::{Generation, HistoryEntry, HistoryQuery, Origin, Refusal, ShareHealth, SlotState};
 pub use table::{Row, Table};

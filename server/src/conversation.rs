@@ -9,6 +9,7 @@
 //! ```
 
 mod answers;
+mod foundation;
 mod opening;
 mod sealing;
 mod spool;
@@ -132,6 +133,8 @@ impl From<BadRun> for End {
             BadRun::Mismatch(mismatch) => Self::refused(Refusal::BadShare, mismatch.to_string()),
             BadRun::TooLarge(what) => Self::refused(Refusal::TooLarge, what),
             BadRun::Store(error) => refusal_of(&error).into(),
+            BadRun::BaseMissing => Self::refused(Refusal::BaseMissing, bad.to_string()),
+            BadRun::Unreadable(status) => Self::Failed(*status),
             BadRun::Interrupted(_) => Self::Failed(Status::unavailable("the server is stopping")),
         }
     }

@@ -12,6 +12,7 @@
 //! - [`manifest`]: what a slot keeps durably
 //! - [`store`]: the trait every engine implements; [`store::local`] on SQLite and files, [`store::memory`] for tests
 //! - `conversation`, `service`: the test-and-write stream and the other calls
+//! - `reader`: one version read page by page, checked
 //! - `slots`: one lock for each slot in use; `admission`: who may have how much at once
 //! - [`scrub`]: everything that is kept held against its tables
 //! - [`serve()`]: a listener in, a running server out, told how to behave by a [`ServerConfig`]
@@ -23,6 +24,7 @@ mod conversation;
 mod hashing;
 pub mod manifest;
 mod parse;
+mod reader;
 pub mod scrub;
 mod serve;
 mod server;

@@ -1,6 +1,8 @@
 //! What a slot keeps durably. A manifest is changed as a whole, in one atomic step of the store: that step is the
 //! only commit point there is. Holds no rules; those are the slot's.
 
+mod content;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -9,8 +11,7 @@ use tarn_proto::{
     VersionId,
 };
 
-/// Extents up to this many bytes live inside the manifest, so that a small commit is one durable transaction.
-pub const INLINE_MAX: usize = 64 << 10;
+pub use content::{ChunkId, Content, Extent, INLINE_MAX, INLINE_TOTAL_MAX, Joined, Slices};
 
 /// The durable state of one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub struct StoredGeneration {
     pub origin: Origin,
     /// Its whole table, once for all shares.
     pub table: Content,
+    /// The roots of the table's pages, as [`tarn_proto::PageRoots`] gives them. Empty if they are not known, which is no
+    /// damage. Believed only as far as they hash to the table root of the header.
+    pub page_roots: Bytes,
     /// The shares held.
     pub shares: BTreeMap<ShareNumber, StoredShare>,
 }
@@ -61,55 +65,6 @@ pub struct HistoryRecord {
     pub entry: HistoryEntry,
     /// Seconds since the Unix epoch, by the server's clock. Decides only when the record may be forgotten.
     pub committed_at: u64,
-}
-
-/// Bytes, as a list of extents in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Content(pub Vec<Extent>);
-
-/// A run of bytes, inside the manifest or in a chunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Extent {
-    /// At most [`INLINE_MAX`] bytes.
-    Inline(Bytes),
-    /// Part of a chunk.
-    Chunk {
-        /// The chunk.
-        id: ChunkId,
-        /// Where the extent begins in it, in bytes.
-        offset: u64,
-        /// How many bytes.
-        length: u64,
-    },
-}
-
-/// Names an immutable chunk. Ids are drawn at random and never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChunkId(pub u128);
-
-impl Content {
-    /// How many bytes there are; damaged extents may say more than a number holds.
-    pub fn length(&self) -> u64 {
-        self.0.iter().map(Extent::length).fold(0, u64::saturating_add)
-    }
-
-    /// The chunks the content lies in.
-    pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
-        self.0.iter().filter_map(|extent| match extent {
-            Extent::Inline(_) => None,
-            Extent::Chunk { id, .. } => Some(*id),
-        })
-    }
-}
-
-impl Extent {
-    /// How many bytes there are.
-    pub fn length(&self) -> u64 {
-        match self {
-            Self::Inline(bytes) => bytes.len() as u64,
-            Self::Chunk { length, .. } => *length,
-        }
-    }
 }
 
 impl Manifest {

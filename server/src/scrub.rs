@@ -2,16 +2,17 @@
 //! is found to be damaged is marked so, as when somebody reads it. Repairs nothing: whoever publishes or repairs the file
 //! replaces what is marked.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tarn_proto::{ShareHealth, ShareNumber, StorageIndex, VersionId};
+use tarn_proto::{Page, ShareHealth, ShareNumber, StorageIndex, VersionId, pages};
 
 use crate::config::ServerConfig;
 use crate::manifest::StoredGeneration;
+use crate::reader::{Halt, Reader, blocks_at_once};
 use crate::server::Server;
-use crate::service::read::{Halt, MESSAGE_BYTES, Reader};
 use crate::store::{Store, StoreError};
 
 /// How many slots are looked up at once.
@@ -164,12 +165,7 @@ impl<S: Store> Scrub<S> {
         };
         for generation in generations {
             let version = generation.header.version();
-            let reader = Reader {
-                handle: self.server.slots.get(slot),
-                store: Arc::clone(&self.server.store),
-                hashing: self.server.hashing(),
-                version,
-            };
+            let reader = Reader::new(&self.server, slot, version);
             for share in self.damaged_shares(&reader, &generation, scrubbed).await? {
                 scrubbed.damaged.push(DamagedShare { slot, version, share });
             }
@@ -185,55 +181,70 @@ impl<S: Store> Scrub<S> {
         scrubbed: &mut Scrubbed,
     ) -> Result<Vec<ShareNumber>, Stop> {
         scrubbed.shares += generation.shares.len() as u64;
-        let geometry = generation.header.header().geometry;
-        scrubbed.bytes += geometry.table_length() as u64;
-        let table = match reader.table(generation).await {
-            Ok(table) => table,
-            Err(halt) if is_damage(&halt)? => {
-                return Ok(generation.shares.keys().copied().collect());
-            }
-            Err(_) => return Err(Stop::Changed),
+        let held = generation.shares.iter();
+        let is_damaged = |health| health == ShareHealth::Damaged;
+        let mut damaged: BTreeSet<ShareNumber> =
+            held.filter(|(_, stored)| is_damaged(stored.health)).map(|(share, _)| *share).collect();
+        let all = || generation.shares.keys().copied().collect();
+        let roots = match reader.page_roots(generation).await {
+            Ok(roots) => roots,
+            Err(halt) => return is_damage(&halt).map(|()| all()),
         };
-        tokio::time::sleep(self.pace.takes(geometry.table_length())).await;
-        let at_once = u32::try_from(MESSAGE_BYTES / geometry.block_size() as usize).unwrap_or(1);
-        let mut damaged = Vec::new();
-        for (&share, stored) in &generation.shares {
-            if stored.health == ShareHealth::Damaged {
-                damaged.push(share);
-                continue;
-            }
-            let mut first = 0;
-            while first < geometry.segments() {
-                let end = first.saturating_add(at_once.max(1)).min(geometry.segments());
-                let read = reader.blocks(&table, &geometry, share, stored, first..end).await;
-                match read {
-                    Ok(bytes) => {
-                        scrubbed.bytes += bytes.len() as u64;
-                        tokio::time::sleep(self.pace.takes(bytes.len())).await;
-                    }
-                    Err(halt) if is_damage(&halt)? => {
-                        damaged.push(share);
-                        break;
-                    }
-                    Err(_) => return Err(Stop::Changed),
+        for page in 0..pages::count(generation.header.header().geometry.segments()) {
+            let page = match reader.page(generation, &roots, page).await {
+                Ok(page) => page,
+                Err(halt) => return is_damage(&halt).map(|()| all()),
+            };
+            self.took(page.bytes_of(page.rows().clone()).len(), scrubbed).await;
+            for &share in generation.shares.keys() {
+                if !damaged.contains(&share)
+                    && !self.is_whole(reader, generation, &page, share, scrubbed).await?
+                {
+                    damaged.insert(share);
                 }
-                first = end;
             }
         }
-        Ok(damaged)
+        Ok(damaged.into_iter().collect())
+    }
+
+    /// Whether the blocks of a share are as a page of rows says.
+    async fn is_whole(
+        &self,
+        reader: &Reader<S>,
+        generation: &StoredGeneration,
+        page: &Page,
+        share: ShareNumber,
+        scrubbed: &mut Scrubbed,
+    ) -> Result<bool, Stop> {
+        let at_once = blocks_at_once(&generation.header.header().geometry);
+        let step = u32::try_from(at_once).unwrap_or(u32::MAX);
+        for first in page.rows().clone().step_by(at_once) {
+            let end = first.saturating_add(step).min(page.rows().end);
+            match reader.blocks(generation, page, share, first..end).await {
+                Ok(bytes) => self.took(bytes.len(), scrubbed).await,
+                Err(halt) => return is_damage(&halt).map(|()| false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Counts what was read, and leaves the disk to others for as long as that is to take.
+    async fn took(&self, bytes: usize, scrubbed: &mut Scrubbed) {
+        scrubbed.bytes += bytes as u64;
+        tokio::time::sleep(self.pace.takes(bytes)).await;
     }
 }
 
-/// Whether it was damage that ended a read, rather than a change.
-fn is_damage(halt: &Halt) -> Result<bool, Stop> {
+/// Whether it was damage that ended a read, rather than a change or a failure.
+fn is_damage(halt: &Halt) -> Result<(), Stop> {
     use tarn_proto::state::ReadRefusal::{
         OutOfRange, ShareDamaged, ShareMissing, Unauthenticated, VersionGone,
     };
     match halt {
-        Halt::Refused(ShareDamaged) => Ok(true),
-        Halt::Refused(VersionGone | ShareMissing | OutOfRange | Unauthenticated)
-        | Halt::Moved
-        | Halt::Gone => Ok(false),
+        Halt::Refused(ShareDamaged) => Ok(()),
+        Halt::Refused(VersionGone | ShareMissing | OutOfRange | Unauthenticated) | Halt::Moved => {
+            Err(Stop::Changed)
+        }
         Halt::Failed(_) => Err(Stop::Unreadable),
     }
 }

@@ -2,7 +2,7 @@
 //! back. Holds no rules.
 
 mod proofs;
-pub(crate) mod read;
+mod read;
 mod stream;
 mod watch;
 

@@ -14,27 +14,31 @@
 //! being served, who holds the promise, who sealed last) is lost when the server stops: after a restart every
 //! Commit of a conversation from before is refused.
 
+mod base;
 mod change;
 mod claim;
 mod rules;
+mod telling;
 mod time;
+mod upkeep;
 mod verified;
 
 use std::collections::BTreeMap;
 
-use tarn_proto::state::{ConversationStatus, Tests};
+use tarn_proto::state::Tests;
 use tarn_proto::{
-    Certificate, ConversationId, Generation, HistoryEntry, HistoryQuery, Origin, Refusal,
-    SequenceNumber, Signature, SignedHeader, SlotState, StorageIndex, StoreId, VersionId,
+    Certificate, ConversationId, Origin, Refusal, SequenceNumber, Signature, SignedHeader,
+    StorageIndex, StoreId,
 };
 
-use crate::manifest::{Manifest, StoredGeneration};
+use crate::manifest::Manifest;
 
+pub use base::Base;
 pub use change::Damage;
 pub use claim::{Claim, Discard, PreparedHeader};
 pub use time::{Millis, Now};
 pub use verified::{
-    Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
+    Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, UpdateCheck, Verdict, VerifiedWrite,
 };
 
 pub(crate) use claim::refusal_of_header;
@@ -272,12 +276,6 @@ impl Slot {
         Ok(if next == self.manifest { Change::AlreadySo } else { Change::Becomes(next) })
     }
 
-    /// What is found to be damaged is marked so: held, but never served.
-    pub fn damaged(&self, version: VersionId, damage: Damage) -> Change {
-        let next = change::damaged(&self.manifest, version, damage);
-        if next == self.manifest { Change::AlreadySo } else { Change::Becomes(next) }
-    }
-
     /// The store has made this manifest durable, or was found to hold it.
     pub fn became(&mut self, manifest: Manifest) {
         self.manifest = manifest;
@@ -288,28 +286,6 @@ impl Slot {
         self.conversations.remove(&conversation);
         if self.promise.is_some_and(|promise| promise.holder == conversation) {
             self.promise = None;
-        }
-    }
-
-    /// All that a client may know, with the history that is asked for.
-    pub fn state(
-        &self,
-        now: Now,
-        history: Option<HistoryQuery>,
-        conversation: Option<ConversationId>,
-    ) -> SlotState {
-        SlotState {
-            store: self.store,
-            floor: self.manifest.floor.clone(),
-            generations: self.manifest.generations.iter().map(describe).collect(),
-            certificates: self.manifest.certificates.clone(),
-            ancestors: self.manifest.ancestors.clone(),
-            history: history.map_or_else(Vec::new, |wanted| self.history(wanted)),
-            conversation: conversation.map(|conversation| self.status(conversation)),
-            promised_ms: self
-                .promise
-                .and_then(|promise| promise.until.after(now.elapsed))
-                .map(Millis::get),
         }
     }
 
@@ -368,34 +344,6 @@ impl Slot {
         self.manifest
             .generation(write.version())
             .is_some_and(|held| write.shares().keys().all(|share| held.is_whole(*share)))
-    }
-
-    fn history(&self, wanted: HistoryQuery) -> Vec<HistoryEntry> {
-        let history = &self.manifest.history;
-        let asked = history.iter().position(|record| record.entry.attempt == wanted.attempt);
-        let since = wanted
-            .since
-            .map(|since| history.partition_point(|record| record.entry.sequence_number < since));
-        let from = asked.into_iter().chain(since).min().unwrap_or(history.len());
-        history[from..].iter().map(|record| record.entry).collect()
-    }
-
-    fn status(&self, conversation: ConversationId) -> ConversationStatus {
-        if !self.conversations.contains_key(&conversation) {
-            ConversationStatus::Closed
-        } else if self.sealed_last(conversation).is_ok() {
-            ConversationStatus::SealedLast
-        } else {
-            ConversationStatus::Open
-        }
-    }
-}
-
-fn describe(stored: &StoredGeneration) -> Generation {
-    Generation {
-        header: stored.header.clone(),
-        shares: stored.shares.iter().map(|(share, stored)| (*share, stored.health)).collect(),
-        origin: stored.origin,
     }
 }
 

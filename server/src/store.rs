@@ -5,6 +5,7 @@
 pub mod local;
 pub mod memory;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -49,6 +50,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Begins a chunk. A writer that is dropped unfinished leaves nothing behind.
     fn chunk(&self) -> impl Future<Output = Result<Self::Chunk, StoreError>> + Send;
+
+    /// Keeps chunks from being collected until the pin is dropped, whether or not a manifest names them still. They are sure
+    /// to be there if the slot's manifest names them and nobody changes it meanwhile: call it under the slot's lock.
+    fn pin(&self, chunks: &BTreeSet<ChunkId>) -> Pin;
 
     /// Reads `length` bytes of a content from `offset`. Reading past the end is [`StoreError::Damaged`].
     fn read(

@@ -2,6 +2,7 @@
 //! so the blocks need not be an erasure code of anything.
 
 mod engine;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -72,15 +73,8 @@ impl Writer {
     ) -> Version {
         let shape = Shape::new(2, 2, 4).unwrap();
         let geometry = Geometry::new(shape, block_size, length).unwrap();
-        let block = |segment: u32, share: ShareNumber| -> Bytes {
-            (0..geometry.block_length(segment))
-                .map(|at| {
-                    label
-                        ^ share.get().wrapping_mul(31)
-                        ^ segment.to_be_bytes()[3]
-                        ^ at.to_le_bytes()[0]
-                })
-                .collect()
+        let block = |segment: u32, share: ShareNumber| {
+            block(label, segment, share, geometry.block_length(segment))
         };
         let columns: BTreeMap<ShareNumber, Vec<Bytes>> = ShareNumber::all(shape.n())
             .map(|share| {
@@ -88,16 +82,8 @@ impl Writer {
                 (share, blocks.collect())
             })
             .collect();
-        let table = Table::from_rows(
-            shape.n(),
-            (0..geometry.segments()).map(|segment| {
-                let hashes: Vec<_> = columns
-                    .iter()
-                    .map(|(share, blocks)| block_hash(segment, *share, &blocks[segment as usize]))
-                    .collect();
-                Row::new(&[label; 32], &hashes)
-            }),
-        );
+        let rows = (0..geometry.segments()).map(|segment| row(label, segment, &columns));
+        let table = Table::from_rows(shape.n(), rows);
         let header = Header {
             tombstone: false,
             storage_index: self.storage_index(),
@@ -118,6 +104,18 @@ impl Writer {
             columns,
         }
     }
+}
+
+fn block(label: u8, segment: u32, share: ShareNumber, length: usize) -> Bytes {
+    let of_place = label ^ share.get().wrapping_mul(31) ^ segment.to_be_bytes()[3];
+    (0..length).map(|at| of_place ^ at.to_le_bytes()[0]).collect()
+}
+
+fn row(label: u8, segment: u32, columns: &BTreeMap<ShareNumber, Vec<Bytes>>) -> Row {
+    let hash = |(share, blocks): (&ShareNumber, &Vec<Bytes>)| {
+        block_hash(segment, *share, &blocks[segment as usize])
+    };
+    Row::new(&[label; 32], &columns.iter().map(hash).collect::<Vec<_>>())
 }
 
 /// A version with all its shares.

@@ -6,15 +6,17 @@ use tarn_proto::geometry::{Geometry, GeometryError, Shape};
 use tarn_proto::state::Tests;
 use tarn_proto::{
     Certificate, ConversationId, Refusal, ShareNumber, SignedHeader, StorageIndex, VerifyKey,
-    convert, wire,
+    VersionId, convert, wire,
 };
 use wire::write_request::Request;
 
+use super::foundation::Foundation;
 use super::staging::{Plan, Staging};
 use super::{Conversation, End, Refused, Stream, Talk};
 use crate::admission::{Ledger, Ticket};
 use crate::parse;
 use crate::server::Server;
+use crate::slot::Base;
 use crate::slots::{Served, SlotHandle, refusal_of};
 use crate::store::Store;
 
@@ -32,7 +34,8 @@ struct Opening {
     data_length: Option<u64>,
     shares: Vec<ShareNumber>,
     tests: Tests,
-    is_update: bool,
+    /// What an update is built on.
+    base: Option<VersionId>,
     finalize: Option<wire::Certificate>,
     ancestors: Vec<wire::SignedHeader>,
 }
@@ -44,9 +47,10 @@ struct Permitted {
 }
 
 /// What an Open was granted.
-struct Admitted {
+struct Admitted<S: Store> {
     ticket: Ticket,
     plan: Plan,
+    foundation: Option<Foundation<S>>,
     verify_key: VerifyKey,
     ancestors: Vec<SignedHeader>,
 }
@@ -98,7 +102,7 @@ fn parse(message: wire::Open) -> Result<Opening, End> {
         data_length: message.data_length,
         shares,
         tests: tests.map_err(End::malformed)?.unwrap_or_default(),
-        is_update: !message.base_version_id.is_empty(),
+        base: parse::optional_id(&message.base_version_id).map_err(End::Failed)?,
         finalize: message.finalize,
         ancestors: message.ancestors,
     })
@@ -109,28 +113,33 @@ async fn admit<S: Store>(
     connection: Arc<Ledger>,
     handle: &SlotHandle<S>,
     opening: &Opening,
-) -> Result<Admitted, End> {
+) -> Result<Admitted<S>, End> {
     let Permitted { verify_key, certificate } = permit(server, opening)?;
     // Its own step, whatever becomes of the conversation.
     if let Some(certificate) = certificate {
         finalize(handle, certificate).await;
     }
-    if opening.is_update {
-        let why = "updates by copy-on-write are not known here: send whole columns";
-        return Err(End::refused(Refusal::Unsupported, why));
-    }
     let plan = plan(server, opening)?;
-    server.require_space(plan.announced_bytes().max(1)).await?;
+    let foundation = match opening.base {
+        None => None,
+        Some(version) => {
+            let (wanted, shares) = (&plan.geometry, &plan.shares);
+            Some(Foundation::find(server, handle, version, wanted, shares).await?)
+        }
+    };
+    let base = foundation.as_ref().map(Foundation::base);
+    let announced = plan.announced_bytes(base.map(|base| &base.header().geometry));
+    server.require_space(announced.max(1)).await?;
     let ticket = Ticket::conversation(connection, Arc::clone(&server.ledger));
     let busy = || End::refused(Refusal::OverQuota, "too many conversations are open");
     let mut ticket = ticket.ok_or_else(busy)?;
     let held =
         opening.ancestors.iter().map(|ancestor| HELD_PER_BYTE * ancestor.header.len() as u64);
-    if !ticket.stage(0, held.sum()) {
+    if !ticket.stage(0, held.sum::<u64>() + base.map_or(0, Base::memory)) {
         return Err(End::refused(Refusal::OverQuota, "too much is staged"));
     }
     let ancestors = parse::ancestors(opening.storage_index, &opening.ancestors)?;
-    Ok(Admitted { ticket, plan, verify_key, ancestors })
+    Ok(Admitted { ticket, plan, foundation, verify_key, ancestors })
 }
 
 fn permit<S: Store>(server: &Server<S>, opening: &Opening) -> Result<Permitted, End> {
@@ -185,7 +194,7 @@ async fn begin<S: Store>(
     stream: &mut Stream,
     handle: SlotHandle<S>,
     opening: Opening,
-    admitted: Admitted,
+    admitted: Admitted<S>,
 ) -> Result<Conversation<S>, End> {
     let served = Served::begin(handle, opening.conversation).await;
     let served = served
@@ -203,7 +212,12 @@ async fn begin<S: Store>(
             ticket: admitted.ticket,
             served,
         },
-        staging: Staging::new(Arc::clone(&server.store), server.hashing(), admitted.plan),
+        staging: Staging::new(
+            Arc::clone(&server.store),
+            server.hashing(),
+            admitted.plan,
+            admitted.foundation,
+        ),
     };
     conversation.talk.judge_tests(stream).await?;
     Ok(conversation)

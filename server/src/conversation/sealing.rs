@@ -8,7 +8,7 @@ use wire::write_answer::Answer;
 
 use super::{Conversation, End, Refused, Stream, Talk};
 use crate::parse;
-use crate::slot::{Claim, Discard, PreparedHeader, refusal_of_header};
+use crate::slot::{Base, Claim, Discard, PreparedHeader, refusal_of_header};
 use crate::slots::Outcome;
 use crate::store::Store;
 
@@ -63,6 +63,10 @@ impl<S: Store> Conversation<S> {
                         "what is brought has no tests and discards nothing",
                     ));
                 }
+                if self.staging.base().is_some() {
+                    let why = "what is brought is sent whole: name no base";
+                    return Err(End::refused(Refusal::Unsupported, why));
+                }
                 self.bring(stream, header, bring).await
             }
         }
@@ -71,8 +75,8 @@ impl<S: Store> Conversation<S> {
     async fn promise(&mut self, stream: &mut Stream, claim: Claim) -> Result<SealOutcome, End> {
         let (header, version) = (claim.header.header().clone(), claim.header.version());
         self.talk.attempt = Some(header.attempt);
-        let verdict = self.staging.check(&header, version)?;
-        if let Some(refused) = self.talk.judge(&claim).await? {
+        let verdict = self.staging.check(&header, version).await?;
+        if let Some(refused) = self.talk.judge(&claim, self.staging.base()).await? {
             return conflict(stream, refused).await;
         }
         let write = self.staging.keep(&verdict).await?;
@@ -115,7 +119,7 @@ impl<S: Store> Conversation<S> {
             .map(|certificate| parse::certificate(storage_index, &certificate))
             .transpose()?;
         self.talk.attempt = Some(signed.header().attempt);
-        let verdict = self.staging.check(signed.header(), signed.version())?;
+        let verdict = self.staging.check(signed.header(), signed.version()).await?;
         let write = self.staging.keep(&verdict).await?;
 
         let talk = &self.talk;
@@ -140,9 +144,13 @@ impl<S: Store> Conversation<S> {
 
 impl<S: Store> Talk<S> {
     /// A Seal that is refused as things stand need not wait for its data to be durable.
-    async fn judge(&self, claim: &Claim) -> Result<Option<Refused>, End> {
+    async fn judge(&self, claim: &Claim, base: Option<&Base>) -> Result<Option<Refused>, End> {
         let slot = self.lock().await?;
         let judged = slot.slot().judge_seal(slot.now(), self.id, claim);
+        let judged = judged.and_then(|()| match base {
+            None => Ok(()),
+            Some(base) => slot.slot().judge_base(base),
+        });
         Ok(judged.err().map(|refusal| self.evidence(&slot, refusal)))
     }
 }

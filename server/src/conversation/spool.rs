@@ -74,20 +74,41 @@ impl<C: ChunkWriter> Spool<C> {
         Ok(())
     }
 
-    /// Makes what is there durable, unless it is small, and says where it is. Asked again, says the same.
-    pub(super) async fn keep(&mut self) -> Result<Content, StoreError> {
+    /// Makes what is there durable, unless it is no more than `inline_max` bytes, and says where it is. Asked again, says
+    /// the same.
+    pub(super) async fn keep<S>(
+        &mut self,
+        store: &S,
+        inline_max: u64,
+    ) -> Result<Content, StoreError>
+    where
+        S: Store<Chunk = C>,
+    {
         let (content, pin) = match std::mem::replace(self, Self::Broken) {
             Self::Memory(bytes) if bytes.is_empty() => (Content::default(), None),
-            Self::Memory(bytes) => (Content(vec![Extent::Inline(bytes.freeze())]), None),
-            Self::Chunk { writer, length } => {
-                let pinned = writer.finish().await?;
-                let extent = Extent::Chunk { id: pinned.id, offset: 0, length };
-                (Content(vec![extent]), Some(pinned.pin))
+            Self::Memory(bytes) if bytes.len() as u64 <= inline_max => {
+                (Content(vec![Extent::Inline(bytes.freeze())]), None)
             }
+            Self::Memory(bytes) => {
+                let (mut writer, length) = (store.chunk().await?, bytes.len() as u64);
+                writer.append(bytes.freeze()).await?;
+                finish(writer, length).await?
+            }
+            Self::Chunk { writer, length } => finish(writer, length).await?,
             Self::Kept { content, _pin } => (content, _pin),
             Self::Broken => return Err(StoreError::Damaged),
         };
         *self = Self::Kept { content: content.clone(), _pin: pin };
         Ok(content)
     }
+}
+
+/// All of a chunk, durable, and what keeps it.
+async fn finish<C: ChunkWriter>(
+    writer: C,
+    length: u64,
+) -> Result<(Content, Option<Pin>), StoreError> {
+    let pinned = writer.finish().await?;
+    let extent = Extent::Chunk { id: pinned.id, offset: 0, length };
+    Ok((Content(vec![extent]), Some(pinned.pin)))
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tarn_proto::hash::Digest32;
 use tarn_proto::{Geometry, Header, ShareNumber, VersionId};
+use tonic::Status;
 
+use super::foundation::Foundation;
 use super::spool::Spool;
 use crate::hashing::{Hashing, Interrupted, Load};
-use crate::manifest::Content;
+use crate::manifest::{Content, INLINE_MAX};
 use crate::slot::{
-    Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
+    Base, Columns, HashedBlocks, HashedRows, Mismatch, TableDigest, Verdict, VerifiedWrite,
 };
 use crate::store::{Store, StoreError};
 
@@ -37,13 +39,19 @@ pub(super) enum BadRun {
     Store(#[from] StoreError),
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    #[error("the base of the update is damaged: send whole columns")]
+    BaseMissing,
+    #[error("the base of the update cannot be read: {0}")]
+    Unreadable(Box<Status>),
 }
 
 impl Plan {
-    /// Bytes that will be stored, as far as the length is known.
-    pub(super) fn announced_bytes(&self) -> u64 {
-        let shares = (self.shares.len() as u64).saturating_mul(self.geometry.share_length());
-        shares.saturating_add(self.geometry.table_length() as u64)
+    /// Bytes that will be stored at the least, as far as the length is known: of an update, what its base does not have.
+    pub(super) fn announced_bytes(&self, base: Option<&Geometry>) -> u64 {
+        let of_base = base.map_or((0, 0), |base| (base.share_length(), base.table_length()));
+        let share = self.geometry.share_length().saturating_sub(of_base.0);
+        let table = self.geometry.table_length().saturating_sub(of_base.1);
+        (self.shares.len() as u64).saturating_mul(share).saturating_add(table as u64)
     }
 
     pub(super) fn check_limits(&self) -> Result<(), BadRun> {
@@ -84,10 +92,7 @@ impl Plan {
     /// Whether a header is of the shape, block size and length that were announced.
     fn announced(&self, header: &Header) -> bool {
         let (announced, sealed) = (&self.geometry, &header.geometry);
-        announced.k() == sealed.k()
-            && announced.n() == sealed.n()
-            && announced.block_size() == sealed.block_size()
-            && (!self.length_known || announced.length() == sealed.length())
+        announced.is_cut_as(sealed) && (!self.length_known || announced.length() == sealed.length())
     }
 }
 
@@ -96,6 +101,8 @@ pub(super) struct Staging<S: Store> {
     store: Arc<S>,
     hashing: Hashing,
     plan: Plan,
+    /// Of an update.
+    foundation: Option<Foundation<S>>,
     columns: Columns,
     table: TableDigest,
     share_spools: BTreeMap<ShareNumber, Spool<S::Chunk>>,
@@ -103,17 +110,32 @@ pub(super) struct Staging<S: Store> {
 }
 
 impl<S: Store> Staging<S> {
-    pub(super) fn new(store: Arc<S>, hashing: Hashing, plan: Plan) -> Self {
+    pub(super) fn new(
+        store: Arc<S>,
+        hashing: Hashing,
+        plan: Plan,
+        foundation: Option<Foundation<S>>,
+    ) -> Self {
         let spools = plan.shares.iter().map(|&share| (share, Spool::new()));
+        let (columns, table) = match &foundation {
+            None => (Columns::new(&plan.shares), TableDigest::default()),
+            Some(_) => (Columns::of_update(&plan.shares), TableDigest::of_update()),
+        };
         Self {
             store,
             hashing,
-            columns: Columns::new(&plan.shares),
-            table: TableDigest::default(),
+            foundation,
+            columns,
+            table,
             share_spools: spools.collect(),
             table_spool: Spool::new(),
             plan,
         }
+    }
+
+    /// What the rest is taken from, if this is an update.
+    pub(super) fn base(&self) -> Option<&Base> {
+        self.foundation.as_ref().map(Foundation::base)
     }
 
     /// Bytes of memory that a run of blocks will hold: a hash for each, and the run itself while its share is small.
@@ -173,20 +195,32 @@ impl<S: Store> Staging<S> {
         Ok(())
     }
 
-    /// Checks all that was staged against a header.
-    pub(super) fn check(&self, header: &Header, version: VersionId) -> Result<Verdict, BadRun> {
+    /// Checks all that was staged against a header; of an update, together with its base.
+    pub(super) async fn check(
+        &mut self,
+        header: &Header,
+        version: VersionId,
+    ) -> Result<Verdict, BadRun> {
         if !self.plan.announced(header) {
             return Err(Mismatch::Geometry.into());
         }
-        Ok(Verdict::check(header, version, &self.table, &self.columns)?)
+        match &self.foundation {
+            None => Ok(Verdict::check(header, version, &self.table, &self.columns)?),
+            Some(foundation) => foundation.check(header, version, &self.table, &self.columns).await,
+        }
     }
 
     /// Makes large data durable. What is kept stays pinned as long as this lives.
     pub(super) async fn keep(&mut self, verdict: &Verdict) -> Result<VerifiedWrite, BadRun> {
-        let table = self.table_spool.keep().await?;
+        let Self { store, foundation, table_spool, share_spools, .. } = self;
+        let room = |part| match &*foundation {
+            None => INLINE_MAX as u64,
+            Some(foundation) => foundation.room_inline(part),
+        };
+        let table = table_spool.keep(&**store, room(None)).await?;
         let mut shares: BTreeMap<ShareNumber, Content> = BTreeMap::new();
-        for (&share, spool) in &mut self.share_spools {
-            shares.insert(share, spool.keep().await?);
+        for (&share, spool) in share_spools {
+            shares.insert(share, spool.keep(&**store, room(Some(share))).await?);
         }
         VerifiedWrite::new(verdict, table, shares).ok_or(BadRun::Mismatch(Mismatch::Table))
     }

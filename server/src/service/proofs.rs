@@ -1,11 +1,29 @@
-//! All inclusion proofs of one table at the cost of hashing its tree once. The tree is that of
+//! All inclusion proofs of one page of a table at the cost of hashing its tree once. A tree is that of
 //! [`tarn_proto::merkle`]: pairs are joined from the left, and one that is left over moves up as it is.
+
+use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tarn_proto::hash::Digest32;
-use tarn_proto::merkle;
+use tarn_proto::{Page, merkle};
 
-/// A table's Merkle tree, level by level from the leaves to the root.
+/// The proofs of rows of a page, which are siblings in the page and then those of the page among all.
+pub(super) fn through(
+    within: &ProofTree,
+    above: &ProofTree,
+    page: &Page,
+    rows: Range<u32>,
+) -> Vec<Bytes> {
+    let above = above.proof(page.number() as usize);
+    let proof = |row: u32| {
+        let mut proof = BytesMut::from(within.proof((row - page.rows().start) as usize));
+        proof.put_slice(&above);
+        proof.freeze()
+    };
+    rows.map(proof).collect()
+}
+
+/// A Merkle tree, level by level from the leaves to the root.
 pub(super) struct ProofTree {
     levels: Vec<Vec<Digest32>>,
 }

@@ -1,31 +1,25 @@
-//! Reading blocks and rows, for clients and for scrubbing. Nothing is given out that was not checked against the version's
-//! table just before; what is found to be damaged is marked so. A version that was dropped meanwhile is gone, never damaged.
+//! Reading blocks and rows: requests in, a stream of what was read out. Nothing is checked here; the reader gives out
+//! nothing unchecked.
 
 mod blocks;
 mod rows;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tarn_proto::state::ReadRefusal;
-use tarn_proto::{Geometry, StorageIndex, Table, VersionId};
+use tarn_proto::{Geometry, StorageIndex, VersionId};
 use tonic::Status;
 
 use super::stream::{AnswerStream, Gone};
 use crate::admission::Ticket;
-use crate::hashing::{Hashing, Interrupted, Load};
-use crate::manifest::{Content, StoredGeneration};
-use crate::parse::{self, unavailable};
+use crate::manifest::StoredGeneration;
+use crate::parse;
+use crate::reader::{Halt, Reader};
 use crate::server::Server;
-use crate::slot::Damage;
-use crate::slots::{SlotHandle, refusal_of};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 pub(super) use blocks::Blocks;
 pub(super) use rows::Rows;
-
-/// About so many bytes travel in one message.
-pub(crate) const MESSAGE_BYTES: usize = 512 << 10;
 
 /// A run of segments of one version.
 #[derive(Debug, Clone, Copy)]
@@ -53,24 +47,28 @@ impl Range {
             Some(_) | None => Err(Halt::Refused(ReadRefusal::OutOfRange)),
         }
     }
-}
 
-/// Why a read ends before all was sent.
-pub(crate) enum Halt {
-    Refused(ReadRefusal),
-    Failed(Status),
-    /// What was being read is kept elsewhere now: look again and go on.
-    Moved,
-    Gone,
-}
-
-impl From<Interrupted> for Halt {
-    fn from(stopping: Interrupted) -> Self {
-        Self::Failed(Status::unavailable(stopping.to_string()))
+    /// All below this segment was sent.
+    const fn moved_to(&mut self, segment: u32) {
+        self.count -= segment - self.first;
+        self.first = segment;
     }
 }
 
-impl From<Gone> for Halt {
+/// Why an answer ends before all was sent.
+pub(super) enum End {
+    Halted(Halt),
+    /// The client takes no more.
+    Gone,
+}
+
+impl From<Halt> for End {
+    fn from(halt: Halt) -> Self {
+        Self::Halted(halt)
+    }
+}
+
+impl From<Gone> for End {
     fn from(Gone: Gone) -> Self {
         Self::Gone
     }
@@ -90,7 +88,7 @@ pub(super) trait Reading {
         reader: &Reader<S>,
         generation: &StoredGeneration,
         stream: &AnswerStream<Self::Answer>,
-    ) -> impl Future<Output = Result<(), Halt>> + Send;
+    ) -> impl Future<Output = Result<(), End>> + Send;
 }
 
 /// Answers a request to its end. The ticket is kept until the client has taken the answers, or takes no more.
@@ -112,21 +110,16 @@ async fn answer<S: Store, R: Reading>(
 ) {
     let halt = if server.admits(request.token()) {
         let range = *request.range();
-        let reader = Reader {
-            handle: server.slots.get(range.storage_index),
-            store: Arc::clone(&server.store),
-            hashing: server.hashing(),
-            version: range.version,
-        };
+        let reader = Reader::new(server, range.storage_index, range.version);
         loop {
             let read = match reader.generation().await {
                 Ok(generation) => request.send(&reader, &generation, stream).await,
-                Err(halt) => Err(halt),
+                Err(halt) => Err(halt.into()),
             };
             match read {
-                Ok(()) => return,
-                Err(Halt::Moved) => {}
-                Err(halt) => break halt,
+                Ok(()) | Err(End::Gone) => return,
+                Err(End::Halted(Halt::Moved)) => {}
+                Err(End::Halted(halt)) => break halt,
             }
         }
     } else {
@@ -138,84 +131,6 @@ async fn answer<S: Store, R: Reading>(
             stream.send(Ok(R::refused(refusal))).await
         }
         Halt::Failed(status) => stream.send(Err(status)).await,
-        Halt::Moved | Halt::Gone => Ok(()),
+        Halt::Moved => Ok(()),
     };
-}
-
-/// Reads one version of one slot.
-pub(crate) struct Reader<S: Store> {
-    pub(crate) handle: SlotHandle<S>,
-    pub(crate) store: Arc<S>,
-    pub(crate) hashing: Hashing,
-    pub(crate) version: VersionId,
-}
-
-impl<S: Store> Reader<S> {
-    /// What is held of the version now.
-    async fn generation(&self) -> Result<StoredGeneration, Halt> {
-        let slot = self.handle.lock().await.map_err(|error| failed(&error))?;
-        let held = slot.slot().manifest().generation(self.version).cloned();
-        held.ok_or(Halt::Refused(ReadRefusal::VersionGone))
-    }
-
-    /// The version's whole table, checked against its header.
-    pub(crate) async fn table(&self, generation: &StoredGeneration) -> Result<Table, Halt> {
-        let header = generation.header.clone();
-        let length = header.header().geometry.table_length();
-        let bytes = self.read(Damage::Table, &generation.table, 0, length).await?;
-        let hashes = 2 * header.header().geometry.segments() as usize;
-        let checked = self.hashing.run(Load { bytes: length, hashes }, move || {
-            let header = header.header();
-            Table::verify(&header.geometry, &header.table_root, bytes)
-        });
-        match checked.await? {
-            Ok(table) => Ok(table),
-            Err(_) => Err(self.damaged(Damage::Table, &generation.table).await),
-        }
-    }
-
-    /// Bytes as the store has them: not checked yet.
-    async fn read(
-        &self,
-        part: Damage,
-        content: &Content,
-        offset: u64,
-        length: usize,
-    ) -> Result<Bytes, Halt> {
-        match self.store.read(content, offset, length).await {
-            Ok(bytes) => Ok(bytes),
-            Err(StoreError::Damaged) => Err(self.damaged(part, content).await),
-            Err(error) => Err(failed(&error)),
-        }
-    }
-
-    /// What was read is not what the table says. If it is still what the slot holds, the slot is told.
-    async fn damaged(&self, part: Damage, read: &Content) -> Halt {
-        let mut slot = match self.handle.lock().await {
-            Ok(slot) => slot,
-            Err(error) => return failed(&error),
-        };
-        if let Err(error) = slot.load().await {
-            return failed(&error);
-        }
-        let Some(held) = slot.slot().manifest().generation(self.version) else {
-            return Halt::Refused(ReadRefusal::VersionGone);
-        };
-        let held_content = match part {
-            Damage::Table => Some(&held.table),
-            Damage::Share(share) => held.shares.get(&share).map(|stored| &stored.content),
-        };
-        if held_content != Some(read) {
-            return Halt::Moved;
-        }
-        let version = self.version;
-        tracing::warn!(%version, ?part, "stored bytes are damaged");
-        // A store that cannot take the mark has said so itself; the answer is the same.
-        let _ = slot.change(|slot, _| Ok(slot.damaged(version, part))).await;
-        Halt::Refused(ReadRefusal::ShareDamaged)
-    }
-}
-
-fn failed(error: &StoreError) -> Halt {
-    Halt::Failed(unavailable(refusal_of(error)))
 }

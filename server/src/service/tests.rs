@@ -30,8 +30,10 @@ mod admission;
 mod drops;
 mod lifecycle;
 mod malformed;
+mod pages;
 mod read;
 mod scrub;
+mod update;
 mod write;
 
 /// A running server and a client of it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tarn_proto::state::{ANCESTORS_MAX, HISTORY_MAX};
 use tarn_proto::{
-    Certificate, HistoryEntry, Origin, ShareHealth, ShareNumber, SignedHeader, VersionId,
+    Certificate, HistoryEntry, Origin, PageRoots, ShareHealth, ShareNumber, SignedHeader, VersionId,
 };
 
 use super::{Now, VerifiedWrite, rules};
@@ -92,6 +92,16 @@ pub(super) fn damaged(manifest: &Manifest, version: VersionId, damage: Damage) -
     next
 }
 
+/// The manifest after page roots were found for a version that is held.
+pub(super) fn paged(manifest: &Manifest, version: VersionId, roots: &PageRoots) -> Manifest {
+    let mut next = manifest.clone();
+    let held = next.generations.iter_mut().filter(|held| held.header.version() == version);
+    for held in held.filter(|held| held.header.header().table_root == roots.root()) {
+        held.page_roots = roots.bytes();
+    }
+    next
+}
+
 fn add_generation(
     next: &mut Manifest,
     now: Now,
@@ -104,14 +114,16 @@ fn add_generation(
         next.floor = Some(header.clone());
     }
     remember(&mut next.history, now, &header);
+    let page_roots = write.page_roots().bytes();
     let (table, contents) = write.into_contents();
     let shares = contents.into_iter().map(|(share, content)| (share, StoredShare::whole(content)));
-    next.generations
-        .insert(0, StoredGeneration { header, origin, table, shares: shares.collect() });
+    let shares = shares.collect();
+    next.generations.insert(0, StoredGeneration { header, origin, table, page_roots, shares });
 }
 
 /// A share that is held whole stays as it is. The table that came is known to be good, the one held may be damaged.
 fn add_shares(held: &mut StoredGeneration, write: VerifiedWrite, origin: Origin) {
+    held.page_roots = write.page_roots().bytes();
     let (table, contents) = write.into_contents();
     held.table = table;
     if matches!(origin, Origin::Committed(_)) {

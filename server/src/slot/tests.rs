@@ -1,5 +1,7 @@
 //! Stories of one slot: a state, one request, the exact answer.
 
+use tarn_proto::VersionId;
+
 use super::*;
 use crate::testing::{STORE, Version, Writer, conversation};
 

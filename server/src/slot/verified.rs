@@ -1,19 +1,26 @@
 //! Shares that were checked against their version's table: rule 2 of a slot. Blocks and rows are hashed run by run
 //! as they arrive; what remains in memory is one hash for each of them, and the check at Seal compares hashes.
 
+mod runs;
+mod update;
+
 use std::collections::BTreeMap;
 
-use tarn_proto::geometry::ROWS_MAX;
 use tarn_proto::hash::Digest32;
 use tarn_proto::table::{SALT_LENGTH, block_hash};
-use tarn_proto::{Header, ShareNumber, VersionId, merkle};
+use tarn_proto::{Header, PageRoots, ShareNumber, VersionId, merkle};
 
 use crate::manifest::Content;
+
+pub use update::UpdateCheck;
+
+use runs::Runs;
+use update::Splice;
 
 /// Why blocks or rows are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
-    /// Send runs of whole blocks and rows, each following the one before.
+    /// Send runs of whole blocks and rows, each following the one before; only an update may leave segments out.
     #[error(
         "a run of {what} does not follow the one before: expected segment {expected}, got {got}"
     )]
@@ -38,6 +45,16 @@ pub enum Mismatch {
         row_length: usize,
         /// Bytes that came.
         got: usize,
+    },
+    /// Send what the base of an update does not have.
+    #[error(
+        "segments {first} up to {end} are not in the base as they are in the version, and were not sent"
+    )]
+    Untouched {
+        /// The first such segment.
+        first: u32,
+        /// The segment after the last.
+        end: u32,
     },
     /// The header is not of the shape, block size and length that were announced.
     #[error("the header does not have the shape, block size and length that were announced")]
@@ -81,12 +98,13 @@ impl HashedBlocks {
     }
 }
 
-/// The hashes of the blocks of all shares being written, from segment 0 on.
+/// The hashes of the blocks of all shares being written.
 #[derive(Debug)]
 pub struct Columns(BTreeMap<ShareNumber, Column>);
 
 #[derive(Debug, Default)]
 struct Column {
+    runs: Runs,
     hashes: Vec<Digest32>,
     bytes: u64,
     ended: bool,
@@ -99,6 +117,12 @@ impl Columns {
         Self(empty.collect())
     }
 
+    /// The same for an update, which leaves segments out.
+    pub fn of_update(shares: &[ShareNumber]) -> Self {
+        let empty = || Column { runs: Runs::with_gaps(), ..Column::default() };
+        Self(shares.iter().map(|&share| (share, empty())).collect())
+    }
+
     /// Whether a run of so many blocks may follow in its share: to be asked before it is hashed.
     pub fn expect(
         &self,
@@ -107,7 +131,7 @@ impl Columns {
         blocks: usize,
     ) -> Result<(), Mismatch> {
         let column = self.0.get(&share).ok_or(Mismatch::Share { share })?;
-        follows("blocks", column.hashes.len(), first_segment, blocks)?;
+        column.runs.expect("blocks", first_segment, blocks)?;
         if column.ended {
             return Err(Mismatch::PastEnd { what: "blocks" });
         }
@@ -119,6 +143,7 @@ impl Columns {
         let share = run.share;
         self.expect(share, run.first_segment, run.hashes.len())?;
         let column = self.0.get_mut(&share).ok_or(Mismatch::Share { share })?;
+        column.runs.push(run.first_segment, run.hashes.len());
         column.hashes.extend(run.hashes);
         column.bytes += run.bytes;
         column.ended = run.ends_short;
@@ -164,22 +189,29 @@ impl HashedRows {
     }
 }
 
-/// What a table says of the shares being written, and the leaves of its Merkle tree; from row 0 on.
+/// What a table says of the shares being written, and the leaves of its Merkle tree.
 #[derive(Debug, Default)]
 pub struct TableDigest {
+    runs: Runs,
     leaves: Vec<Digest32>,
     expected: BTreeMap<ShareNumber, Vec<Digest32>>,
 }
 
 impl TableDigest {
+    /// No rows yet of an update, which leaves some out.
+    pub fn of_update() -> Self {
+        Self { runs: Runs::with_gaps(), ..Self::default() }
+    }
+
     /// Whether a run of so many rows may follow: to be asked before it is hashed.
     pub fn expect(&self, first_segment: u32, rows: usize) -> Result<(), Mismatch> {
-        follows("rows", self.leaves.len(), first_segment, rows)
+        self.runs.expect("rows", first_segment, rows)
     }
 
     /// Adds the run that follows.
     pub fn append(&mut self, run: HashedRows) -> Result<(), Mismatch> {
         self.expect(run.first_segment, run.leaves.len())?;
+        self.runs.push(run.first_segment, run.leaves.len());
         self.leaves.extend(run.leaves);
         for (share, hashes) in run.expected {
             self.expected.entry(share).or_default().extend(hashes);
@@ -193,27 +225,19 @@ impl TableDigest {
     }
 }
 
-fn follows(what: &'static str, held: usize, first: u32, count: usize) -> Result<(), Mismatch> {
-    if first as usize != held {
-        return Err(Mismatch::Order {
-            what,
-            expected: u32::try_from(held).unwrap_or(u32::MAX),
-            got: first,
-        });
-    }
-    if held.saturating_add(count) > ROWS_MAX as usize {
-        return Err(Mismatch::PastEnd { what });
-    }
-    Ok(())
-}
-
-/// Says that a table and columns are those of one version. Only [`Verdict::check`] makes it.
+/// Says that a table and columns are those of one version. Only [`Verdict::check`] makes it, and of an update
+/// [`UpdateCheck`].
 #[derive(Debug, Clone)]
 pub struct Verdict {
     version: VersionId,
+    page_roots: PageRoots,
+    /// Bytes of the rows that were sent.
     table_length: u64,
+    /// Bytes of the blocks that were sent of each share.
     share_length: u64,
     shares: Vec<ShareNumber>,
+    /// Where the rest is, if not all was sent.
+    splice: Option<Splice>,
 }
 
 impl Verdict {
@@ -224,8 +248,9 @@ impl Verdict {
         table: &TableDigest,
         columns: &Columns,
     ) -> Result<Self, Mismatch> {
-        let segments = header.geometry.segments() as usize;
-        if table.leaves.len() != segments || merkle::root(&table.leaves) != header.table_root {
+        let segments = header.geometry.segments();
+        let page_roots = PageRoots::of(&table.leaves);
+        if !table.runs.are_all(segments) || page_roots.root() != header.table_root {
             return Err(Mismatch::Table);
         }
         let share_length = header.geometry.share_length();
@@ -233,7 +258,7 @@ impl Verdict {
             let expected = table.expected.get(&share).map_or(&[][..], Vec::as_slice);
             let fits = share.get() < header.shape.n()
                 && column.bytes == share_length
-                && column.hashes.len() == segments
+                && column.runs.are_all(segments)
                 && column.hashes == expected;
             if !fits {
                 return Err(Mismatch::Share { share });
@@ -241,9 +266,11 @@ impl Verdict {
         }
         Ok(Self {
             version,
+            page_roots,
             table_length: header.geometry.table_length() as u64,
             share_length,
             shares: columns.0.keys().copied().collect(),
+            splice: None,
         })
     }
 }
@@ -252,13 +279,14 @@ impl Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedWrite {
     version: VersionId,
+    page_roots: PageRoots,
     table: Content,
     shares: BTreeMap<ShareNumber, Content>,
 }
 
 impl VerifiedWrite {
-    /// Joins a verdict with where the bytes it was given on are kept; none when the contents are not of that table
-    /// and those shares.
+    /// Joins a verdict with where the bytes it was given on are kept, and those of an update with its base; none when the
+    /// contents are not of that table and those shares.
     pub fn new(
         verdict: &Verdict,
         table: Content,
@@ -267,7 +295,19 @@ impl VerifiedWrite {
         let fits = table.length() == verdict.table_length
             && shares.keys().eq(&verdict.shares)
             && shares.values().all(|content| content.length() == verdict.share_length);
-        fits.then_some(Self { version: verdict.version, table, shares })
+        if !fits {
+            return None;
+        }
+        let (table, shares) = match &verdict.splice {
+            None => (table, shares),
+            Some(splice) => {
+                let join = |(share, sent)| Some((share, splice.share(share, &sent)?));
+                let shares: Option<_> = shares.into_iter().map(join).collect();
+                (splice.table(&table)?, shares?)
+            }
+        };
+        let page_roots = verdict.page_roots.clone();
+        Some(Self { version: verdict.version, page_roots, table, shares })
     }
 
     /// The version.
@@ -277,6 +317,10 @@ impl VerifiedWrite {
 
     pub(super) const fn shares(&self) -> &BTreeMap<ShareNumber, Content> {
         &self.shares
+    }
+
+    pub(super) const fn page_roots(&self) -> &PageRoots {
+        &self.page_roots
     }
 
     pub(super) fn into_contents(self) -> (Content, BTreeMap<ShareNumber, Content>) {

@@ -59,6 +59,15 @@ async fn written<E: Engine>(table: &mut Table) {
         store.replace(slot(), Some(revision), manifest(2, inline("more".into()))).await.unwrap();
     })
     .await;
+    drop_each::<E, _>(table, "pin, of what is dropped meanwhile", |store, held| async move {
+        let (manifest, revision) = held;
+        let content = manifest.generations[0].shares[&share(0)].content.clone();
+        let pin = store.pin(&manifest.chunks().collect());
+        store.replace(slot(), Some(revision), Manifest::default()).await.unwrap();
+        assert_eq!(store.read(&content, 0, CHUNK_BYTES).await.unwrap(), chunk_bytes());
+        drop(pin);
+    })
+    .await;
     drop_each::<E, _>(table, "replace, too late", |store, _| async move {
         let refused = store.replace(slot(), None, Manifest::default()).await;
         assert!(matches!(refused, Err(StoreError::Changed)));
@@ -162,6 +171,7 @@ fn manifest(sequence_number: u64, content: Content) -> Manifest {
             header: version.signed,
             origin: Origin::Brought,
             table: inline(Bytes::new()),
+            page_roots: Bytes::new(),
             shares: [(share(0), StoredShare::whole(content))].into(),
         }],
         ..Manifest::default()

@@ -34,6 +34,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -55,8 +56,8 @@ use self::readers::Readers;
 use self::rows::{ManifestRows, RowError};
 use self::schema::Found;
 use self::sweeper::Sweeper;
-use crate::manifest::{Content, Manifest};
-use crate::store::{Revision, Space, Store, StoreError};
+use crate::manifest::{ChunkId, Content, Manifest};
+use crate::store::{Pin, Revision, Space, Store, StoreError};
 
 /// A store in a folder. One at a time has it open. Dropping it ends its threads when all that was queued is done,
 /// which waits for the disk.
@@ -183,7 +184,8 @@ impl LocalStore {
         let failed = |error| fault::io("opening the store's folder", error);
         folder.lay_out().map_err(failed)?;
         folder.sync().map_err(failed)?;
-        let connection = schema::open_writer(&folder.database())?;
+        let mut connection = schema::open_writer(&folder.database())?;
+        schema::upgrade(&mut connection)?;
         let id = schema::read_id(&connection)?;
         let recovered = clean(&folder, &connection)?;
 
@@ -305,6 +307,10 @@ impl Store for LocalStore {
     async fn chunk(&self) -> Result<LocalChunk, StoreError> {
         let chunks = Arc::clone(&self.chunks);
         blocking(move || chunks.begin()).await
+    }
+
+    fn pin(&self, ids: &BTreeSet<ChunkId>) -> Pin {
+        self.chunks.pin(ids)
     }
 
     async fn read(

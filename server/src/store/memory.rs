@@ -3,6 +3,7 @@
 
 mod disk;
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -146,6 +147,17 @@ impl Store for MemoryStore {
     async fn chunk(&self) -> Result<MemoryChunk, StoreError> {
         let (id, boot) = self.disk().create_chunk();
         Ok(MemoryChunk { disk: Arc::clone(&self.disk), boot, id: Some(id) })
+    }
+
+    fn pin(&self, chunks: &BTreeSet<ChunkId>) -> Pin {
+        let boot = self.disk().pin(chunks);
+        let (disk, chunks) = (Arc::clone(&self.disk), chunks.clone());
+        Pin::new(move || {
+            let mut disk = lock(&disk);
+            for id in chunks {
+                disk.unpin(boot, id);
+            }
+        })
     }
 
     async fn read(

@@ -2,16 +2,16 @@
 //! a dead process reaches no disk any more, so that nothing it does can be seen. Every change of a manifest is logged
 //! and shown to the checkers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tarn_proto::{StorageIndex, StoreId};
-use tarn_server::manifest::{Content, Manifest};
+use tarn_server::manifest::{ChunkId, Content, Manifest};
 use tarn_server::store::memory::{MemoryChunk, MemoryStore};
-use tarn_server::store::{ChunkWriter, PinnedChunk, Revision, Space, Store, StoreError};
+use tarn_server::store::{ChunkWriter, Pin, PinnedChunk, Revision, Space, Store, StoreError};
 
 use super::options::Planted;
 use super::world::{ServerId, World};
@@ -157,6 +157,10 @@ impl Store for Disk {
         self.alive("create")?;
         let (lives, life) = (self.lives.clone(), self.life);
         Ok(Chunk { memory: self.memory.chunk().await?, lives, life })
+    }
+
+    fn pin(&self, chunks: &BTreeSet<ChunkId>) -> Pin {
+        self.memory.pin(chunks)
     }
 
     async fn read(

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use tarn_proto::state::ReadRefusal;
-use tarn_proto::{Geometry, ShareHealth, ShareNumber, Table, wire};
+use tarn_proto::{ShareHealth, ShareNumber, pages, wire};
 use tonic::Status;
 use wire::read_blocks_answer::Answer;
 
-use super::{AnswerStream, Halt, MESSAGE_BYTES, Range, Reader, Reading};
-use crate::hashing::Load;
-use crate::manifest::{StoredGeneration, StoredShare};
+use super::{AnswerStream, End, Halt, Range, Reader, Reading};
+use crate::manifest::StoredGeneration;
 use crate::parse::malformed;
-use crate::slot::Damage;
+use crate::reader::blocks_at_once;
 use crate::store::Store;
 
 /// A request for blocks.
@@ -51,53 +50,33 @@ impl Reading for Blocks {
         reader: &Reader<S>,
         generation: &StoredGeneration,
         stream: &AnswerStream<Self::Answer>,
-    ) -> Result<(), Halt> {
-        let stored = match generation.shares.get(&self.share) {
-            None => return Err(Halt::Refused(ReadRefusal::ShareMissing)),
+    ) -> Result<(), End> {
+        match generation.shares.get(&self.share) {
+            None => return Err(Halt::Refused(ReadRefusal::ShareMissing).into()),
             Some(stored) if stored.health == ShareHealth::Damaged => {
-                return Err(Halt::Refused(ReadRefusal::ShareDamaged));
+                return Err(Halt::Refused(ReadRefusal::ShareDamaged).into());
             }
-            Some(stored) => stored,
-        };
+            Some(_) => {}
+        }
         let geometry = generation.header.header().geometry;
         let segments = self.range.within(&geometry)?;
         if segments.is_empty() {
             return Ok(());
         }
-        let table = reader.table(generation).await?;
-        let blocks_at_once = (MESSAGE_BYTES / geometry.block_size() as usize).max(1);
-        let step = u32::try_from(blocks_at_once).unwrap_or(u32::MAX);
-        for first in segments.clone().step_by(blocks_at_once) {
-            let end = first.saturating_add(step).min(segments.end);
-            let data = reader.blocks(&table, &geometry, self.share, stored, first..end).await?;
-            stream.send(Ok(self.answer(first, data))).await?;
-            self.range.count -= end - first;
-            self.range.first = end;
+        let roots = reader.page_roots(generation).await?;
+        let at_once = blocks_at_once(&geometry);
+        let step = u32::try_from(at_once).unwrap_or(u32::MAX);
+        for page in pages::covering(&segments) {
+            let page = reader.page(generation, &roots, page).await?;
+            let asked = pages::common(page.rows(), &segments);
+            for first in asked.clone().step_by(at_once) {
+                let end = first.saturating_add(step).min(asked.end);
+                let data = reader.blocks(generation, &page, self.share, first..end).await?;
+                stream.send(Ok(self.answer(first, data))).await?;
+                self.range.moved_to(end);
+            }
         }
         Ok(())
-    }
-}
-
-impl<S: Store> Reader<S> {
-    /// The blocks of a share in these segments, checked against the table.
-    pub(crate) async fn blocks(
-        &self,
-        table: &Table,
-        geometry: &Geometry,
-        share: ShareNumber,
-        stored: &StoredShare,
-        segments: std::ops::Range<u32>,
-    ) -> Result<Bytes, Halt> {
-        let offset = u64::from(segments.start) * u64::from(geometry.block_size());
-        let length = segments.clone().map(|segment| geometry.block_length(segment)).sum();
-        let part = Damage::Share(share);
-        let data = self.read(part, &stored.content, offset, length).await?;
-        let (table, geometry, bytes) = (table.clone(), *geometry, data.clone());
-        let load = Load { bytes: length, hashes: segments.len() };
-        let checked = self
-            .hashing
-            .run(load, move || are_blocks_of(&table, &geometry, share, segments, &bytes));
-        if checked.await? { Ok(data) } else { Err(self.damaged(part, &stored.content).await) }
     }
 }
 
@@ -111,26 +90,4 @@ impl Blocks {
             })),
         }
     }
-}
-
-/// Whether these bytes are the blocks of a share in these segments.
-fn are_blocks_of(
-    table: &Table,
-    geometry: &Geometry,
-    share: ShareNumber,
-    segments: std::ops::Range<u32>,
-    bytes: &[u8],
-) -> bool {
-    let mut rest = bytes;
-    for segment in segments {
-        let Some((block, after)) = rest.split_at_checked(geometry.block_length(segment)) else {
-            return false;
-        };
-        let row = table.row(segment);
-        if !row.is_some_and(|row| row.matches(segment, share, block)) {
-            return false;
-        }
-        rest = after;
-    }
-    rest.is_empty()
 }

@@ -1,13 +1,12 @@
 //! Rows of a version's table, with their proofs if asked.
 
 use tarn_proto::state::ReadRefusal;
-use tarn_proto::wire;
+use tarn_proto::{pages, wire};
 use tonic::Status;
 use wire::read_rows_answer::Answer;
 
-use super::super::proofs::ProofTree;
-use super::{AnswerStream, Halt, MESSAGE_BYTES, Range, Reader, Reading};
-use crate::hashing::Load;
+use super::super::proofs::{self, ProofTree};
+use super::{AnswerStream, End, Range, Reader, Reading};
 use crate::manifest::StoredGeneration;
 use crate::store::Store;
 
@@ -49,40 +48,33 @@ impl Reading for Rows {
         reader: &Reader<S>,
         generation: &StoredGeneration,
         stream: &AnswerStream<Self::Answer>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), End> {
         let geometry = generation.header.header().geometry;
         let segments = self.range.within(&geometry)?;
         if segments.is_empty() {
             return Ok(());
         }
-        let table = reader.table(generation).await?;
-        let tree = if self.with_proofs {
-            let table = table.clone();
-            let hashes = 2 * geometry.segments() as usize;
-            let load = Load { bytes: geometry.table_length(), hashes };
-            Some(reader.hashing.run(load, move || ProofTree::new(table.leaves())).await?)
-        } else {
-            None
-        };
-        let rows_at_once = (MESSAGE_BYTES / geometry.row_length()).max(1);
-        let step = u32::try_from(rows_at_once).unwrap_or(u32::MAX);
-        for first in segments.clone().step_by(rows_at_once) {
-            let end = first.saturating_add(step).min(segments.end);
-            let bytes = table.bytes();
-            let of = |segment: u32| segment as usize * geometry.row_length();
-            let proofs = tree.iter().flat_map(|tree| {
-                let segments = first as usize..end as usize;
-                segments.map(|segment| tree.proof(segment))
+        let roots = reader.page_roots(generation).await?;
+        let above = self.with_proofs.then(|| ProofTree::new(roots.roots().to_vec()));
+        for page in pages::covering(&segments) {
+            let page = reader.page(generation, &roots, page).await?;
+            let asked = pages::common(page.rows(), &segments);
+            let proofs = above.as_ref().map_or_else(Vec::new, |above| {
+                proofs::through(
+                    &ProofTree::new(page.leaves().to_vec()),
+                    above,
+                    &page,
+                    asked.clone(),
+                )
             });
             let run = wire::RowRun {
-                first_segment: first,
-                data: bytes.slice(of(first)..of(end)),
-                proofs: proofs.collect(),
+                first_segment: asked.start,
+                data: page.bytes_of(asked.clone()),
+                proofs,
             };
             let answer = wire::ReadRowsAnswer { answer: Some(Answer::Rows(run)) };
             stream.send(Ok(answer)).await?;
-            self.range.count -= end - first;
-            self.range.first = end;
+            self.range.moved_to(asked.end);
         }
         Ok(())
     }

@@ -213,7 +213,7 @@ async fn another_files_key_and_forged_ancestors_are_refused_at_open_and_an_updat
         base_version_id: bytes(version.id().as_bytes()),
         ..open_message(1, &version, &[0])
     };
-    assert_eq!(open_refusal(&harness, update).await, Refusal::Unsupported);
+    assert_eq!(open_refusal(&harness, update).await, Refusal::BaseMissing);
     harness.stop().await;
 }
 

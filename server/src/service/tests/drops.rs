@@ -7,6 +7,7 @@
 )]
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use bytes::BytesMut;
 use futures::{Stream, StreamExt};
@@ -120,8 +121,8 @@ impl<E: Engine> Stage<E> {
         assert!(server.ledger.is_idle() && self.connection.is_idle());
         until(async || {
             let stored = server.store.load(writer().storage_index()).await.unwrap();
-            let named = stored.map_or(0, |(manifest, _)| manifest.chunks().count());
-            E::chunks(&self.disk) == named
+            let named = stored.map(|(manifest, _)| manifest.chunks().collect::<BTreeSet<_>>());
+            E::chunks(&self.disk) == named.map_or(0, |named| named.len())
         })
         .await;
     }

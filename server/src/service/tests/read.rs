@@ -9,7 +9,7 @@ use crate::manifest::Extent;
 use crate::store::memory::Operation;
 use crate::testing::inline;
 
-async fn read_blocks(
+pub(super) async fn read_blocks(
     harness: &Harness,
     version: VersionId,
     share: u32,
@@ -38,7 +38,7 @@ async fn read_blocks(
     Ok(runs)
 }
 
-async fn read_rows(
+pub(super) async fn read_rows(
     harness: &Harness,
     version: VersionId,
     first_segment: u32,

@@ -1,7 +1,7 @@
 //! What a Seal may and may not do.
 
-use tarn_proto::ShareHealth;
 use tarn_proto::state::{Expected, Tests};
+use tarn_proto::{ShareHealth, SlotState};
 
 use super::*;
 use crate::testing::{share, tests, tests_only};

@@ -1,6 +1,7 @@
 //! What a slot says of itself.
 
-use tarn_proto::{AttemptId, HistoryQuery, ShareHealth};
+use tarn_proto::state::ConversationStatus;
+use tarn_proto::{AttemptId, HistoryQuery, ShareHealth, SlotState};
 
 use super::*;
 use crate::testing::share;

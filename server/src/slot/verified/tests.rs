@@ -1,5 +1,7 @@
 //! Whatever is wrong with blocks or rows is noticed.
 
+mod update;
+
 use super::*;
 use crate::testing::{Version, Writer, inline, share};
 

@@ -1,6 +1,7 @@
 //! Chunks as files: written under `staging/`, synced, moved to `chunks/`, read at any place. Does not decide when a
 //! chunk is deleted.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -70,6 +71,12 @@ impl Chunks {
                 return id;
             }
         }
+    }
+
+    /// Holds chunks until the pin is dropped.
+    pub(super) fn pin(&self, ids: &BTreeSet<ChunkId>) -> Pin {
+        let held: Vec<Held> = ids.iter().map(|id| self.holds.hold(*id)).collect();
+        Pin::new(move || drop(held))
     }
 
     /// Reads `length` bytes of a content from `offset`.

@@ -39,7 +39,7 @@ impl Holds {
         self.hold_and(id, true)
     }
 
-    /// Holds a chunk for a read.
+    /// Holds a chunk for a read, or for an update that is built on it.
     pub(super) fn hold(self: &Arc<Self>, id: ChunkId) -> Held {
         self.hold_and(id, false)
     }

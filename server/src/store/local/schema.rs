@@ -9,7 +9,9 @@ use super::fault::database;
 use crate::store::StoreError;
 
 /// The format this crate writes and reads.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
+/// The format before, which knew no page roots. It is made the present one when a store is opened.
+const FORMAT_WITHOUT_PAGES: i64 = 3;
 /// "TARN": marks a SQLite file as ours.
 const APPLICATION: i64 = 0x5441_524e;
 
@@ -40,7 +42,8 @@ CREATE TABLE generations (
     header BLOB NOT NULL,
     verify_key BLOB NOT NULL,
     signature BLOB NOT NULL,
-    conversation BLOB
+    conversation BLOB,
+    page_roots BLOB
 ) STRICT;
 CREATE INDEX generations_of_slot ON generations (slot, position);
 
@@ -99,7 +102,7 @@ CREATE TABLE history (
 pub(super) enum Found {
     /// Nothing yet.
     Empty,
-    /// A store of our format.
+    /// A store of our format, or of one that [`upgrade`] makes ours.
     Store,
 }
 
@@ -124,7 +127,7 @@ pub(super) fn inspect(path: &Path) -> Result<Found, StoreError> {
     let unusable = |reason: String| Err(StoreError::Unusable { reason });
     match read().map_err(|error| database("looking at the database", error))? {
         (0, 0, 0) => Ok(Found::Empty),
-        (APPLICATION, FORMAT, _) => Ok(Found::Store),
+        (APPLICATION, FORMAT | FORMAT_WITHOUT_PAGES, _) => Ok(Found::Store),
         (APPLICATION, format, _) if format > FORMAT => {
             unusable(format!("it has format {format}, this tarn reads {FORMAT}: use a newer tarn"))
         }
@@ -146,6 +149,20 @@ pub(super) fn create(path: &Path, id: StoreId) -> Result<(), StoreError> {
         transaction.commit()
     };
     run().map_err(|error| database("creating the database", error))
+}
+
+/// Makes a store of the format before one of ours, durably and all at once. Page roots are found when they are needed.
+pub(super) fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
+    let mut run = || -> rusqlite::Result<()> {
+        let transaction = connection.transaction()?;
+        let format: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if format == FORMAT_WITHOUT_PAGES {
+            transaction.execute_batch("ALTER TABLE generations ADD COLUMN page_roots BLOB")?;
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+        }
+        transaction.commit()
+    };
+    run().map_err(|error| database("bringing the database to the present format", error))
 }
 
 /// The store's id.

@@ -1,6 +1,6 @@
 //! What a [`MemoryStore`](super::MemoryStore) keeps: manifests and chunks, and those of them not synced yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use rand::{Rng, RngExt};
@@ -29,7 +29,7 @@ pub(super) struct Disk {
 struct Chunk {
     bytes: BytesMut,
     synced: bool,
-    pinned: bool,
+    pins: usize,
     named: usize,
 }
 
@@ -81,6 +81,7 @@ impl Disk {
             for replacement in std::mem::take(&mut self.unsynced) {
                 self.apply(replacement);
             }
+            self.collect();
         }
     }
 
@@ -121,11 +122,15 @@ impl Disk {
                 chunk.named = chunk.named.saturating_add_signed(times);
             }
         }
-        self.collect();
     }
 
+    /// Removes the chunks that nobody pins and no manifest names, nor one that is on its way.
     fn collect(&mut self) {
-        self.chunks.retain(|_, chunk| chunk.pinned || chunk.named > 0);
+        let unsynced = &self.unsynced;
+        let awaited = |id: ChunkId| {
+            unsynced.iter().any(|change| change.manifest.chunks().any(|named| named == id))
+        };
+        self.chunks.retain(|id, chunk| chunk.pins > 0 || chunk.named > 0 || awaited(*id));
     }
 
     pub(super) fn crash(&mut self) {
@@ -146,14 +151,14 @@ impl Disk {
             chunk.bytes.truncate(left);
         }
         for chunk in self.chunks.values_mut() {
-            chunk.pinned = false;
+            chunk.pins = 0;
         }
         self.collect();
     }
 
     pub(super) fn create_chunk(&mut self) -> (ChunkId, Boot) {
         let id = ChunkId(self.rng.random());
-        let chunk = Chunk { bytes: BytesMut::new(), synced: false, pinned: true, named: 0 };
+        let chunk = Chunk { bytes: BytesMut::new(), synced: false, pins: 1, named: 0 };
         self.chunks.insert(id, chunk);
         (id, self.boot)
     }
@@ -188,15 +193,23 @@ impl Disk {
         self.chunks.get_mut(&id).filter(|_| same_boot).ok_or_else(|| crashed(operation))
     }
 
-    /// Nobody but manifests keeps the chunk any more.
+    /// Pins chunks once more, for as long as the disk does not crash.
+    pub(super) fn pin(&mut self, ids: &BTreeSet<ChunkId>) -> Boot {
+        for id in ids {
+            if let Some(chunk) = self.chunks.get_mut(id) {
+                chunk.pins += 1;
+            }
+        }
+        self.boot
+    }
+
+    /// One pin of the chunk less.
     pub(super) fn unpin(&mut self, boot: Boot, id: ChunkId) {
         // A change that was begun while the pin was held may name it.
         self.sync();
-        let awaited =
-            self.unsynced.iter().any(|change| change.manifest.chunks().any(|named| named == id));
-        if boot == self.boot && !awaited {
+        if boot == self.boot {
             if let Some(chunk) = self.chunks.get_mut(&id) {
-                chunk.pinned = false;
+                chunk.pins = chunk.pins.saturating_sub(1);
             }
             self.collect();
         }

@@ -25,6 +25,7 @@ fn naming(chunk: ChunkId, length: u64) -> Manifest {
             header: version.signed,
             origin: tarn_proto::Origin::Brought,
             table: inline(Bytes::new()),
+            page_roots: Bytes::new(),
             shares: [(share(0), StoredShare::whole(content))].into(),
         }],
         ..Manifest::default()
@@ -62,6 +63,36 @@ async fn a_chunk_lives_while_it_is_pinned_or_named() {
     store.replace(slot(), Some(revision), Manifest::default()).await.unwrap();
     assert_eq!(store.chunks(), []);
     assert!(matches!(store.read(&content, 2, 3).await, Err(StoreError::Damaged)));
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_pinned_outlives_the_manifest_that_named_it() {
+    let store = store(1);
+    let PinnedChunk { id, pin: first } = chunk(&store, b"abc").await;
+    let revision = store.replace(slot(), None, naming(id, 3)).await.unwrap();
+    drop(first);
+    let pins = [1, 2].map(|_| store.pin(&BTreeSet::from([id, ChunkId(99)])));
+    store.replace(slot(), Some(revision), Manifest::default()).await.unwrap();
+    for pin in pins {
+        assert_eq!(store.chunks(), [id]);
+        drop(pin);
+    }
+    assert_eq!(store.chunks(), []);
+}
+
+#[tokio::test]
+async fn a_pin_from_before_a_crash_keeps_nothing_and_takes_nothing_from_one_after_it() {
+    let store = store(1);
+    let PinnedChunk { id, pin: first } = chunk(&store, b"abc").await;
+    let revision = store.replace(slot(), None, naming(id, 3)).await.unwrap();
+    let before = store.pin(&BTreeSet::from([id]));
+    store.crash();
+    let after = store.pin(&BTreeSet::from([id]));
+    store.replace(slot(), Some(revision), Manifest::default()).await.unwrap();
+    drop((first, before));
+    assert_eq!(store.chunks(), [id]);
+    drop(after);
+    assert_eq!(store.chunks(), []);
 }
 
 #[tokio::test]
@@ -145,7 +176,7 @@ async fn what_was_begun_before_a_crash_fails_after_it() {
 
 #[tokio::test]
 async fn a_torn_chunk_that_a_manifest_names_reads_as_damaged() {
-    let mut lengths = std::collections::BTreeSet::new();
+    let mut lengths = BTreeSet::new();
     for seed in 0..64 {
         let store = store(seed);
         let mut writer = store.chunk().await.unwrap();

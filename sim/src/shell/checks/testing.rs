@@ -1,5 +1,6 @@
 //! Versions for the checkers' own tests: real headers and signatures over no content.
 
+use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use tarn_proto::hash::Digest32;
 use tarn_proto::{
@@ -39,6 +40,7 @@ pub(in crate::shell) fn holding(header: &SignedHeader) -> Manifest {
             header: header.clone(),
             origin: Origin::Committed(ConversationId::new([1; 16])),
             table: Content::default(),
+            page_roots: Bytes::new(),
             shares: [].into(),
         }],
         ..Manifest::default()

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use futures::stream;
 use tarn_drops::Tried;
 
+use super::super::update::update;
 use super::*;
 use crate::conversation;
 
@@ -20,11 +21,32 @@ fn a_dropped_conversation_leaves_nothing_behind_on_a_disk() {
 
 async fn conversations<E: Engine>() {
     let mut table = Table::new(format!("conversations, {} store", E::NAME));
-    for &drops in Drops::on::<E>() {
-        held::<E>(&mut table, drops).await;
+    for write in [whole(), update_of_base()] {
+        for &drops in Drops::on::<E>() {
+            held::<E>(&mut table, drops, &write).await;
+        }
+        served::<E>(&mut table, &write).await;
     }
-    served::<E>(&mut table).await;
     cut_short::<E>(&mut table).await;
+}
+
+/// A version that comes after the base, and all of its conversation up to Seal.
+struct Write {
+    name: &'static str,
+    next: Version,
+    messages: Vec<Request>,
+}
+
+fn whole() -> Write {
+    let next = successor(&base());
+    Write { name: "test_and_write", messages: prepared(2, &next, &SHARES), next }
+}
+
+fn update_of_base() -> Write {
+    let (base, touched) = (base(), [1..2]);
+    let next = base.updated(2, &touched, base.header().geometry.length());
+    let messages = update(2, &base, &next, &SHARES, &touched);
+    Write { name: "test_and_write, of an update", next, messages }
 }
 
 /// What the client of a conversation has come to.
@@ -36,13 +58,13 @@ enum Come {
 }
 
 /// By its client, from Open to Written.
-async fn held<E: Engine>(table: &mut Table, drops: Drops) {
+async fn held<E: Engine>(table: &mut Table, drops: Drops, write: &Write) {
     let base = &base();
-    let next = &successor(base);
+    let next = &write.next;
     let come = &Cell::new(Come::Nothing);
     let talk = |stage: Arc<Stage<E>>| async move {
         come.set(Come::Nothing);
-        let mut talk = Direct::begin(&stage, prepared(2, next, &SHARES)).await;
+        let mut talk = Direct::begin(&stage, write.messages.clone()).await;
         assert!(matches!(talk.answer().await, Some(Ok(Answer::Sealed(_)))));
         talk.send(Request::Extend(wire::Extend {})).await;
         assert!(matches!(talk.answer().await, Some(Ok(Answer::Extended(_)))));
@@ -52,7 +74,7 @@ async fn held<E: Engine>(table: &mut Table, drops: Drops) {
         come.set(Come::Written);
         assert!(talk.answer().await.is_none());
     };
-    drop_each(table, ("test_and_write", drops), base, talk, |outcome| {
+    drop_each(table, (write.name, drops), base, talk, |outcome| {
         assert!(outcome.is_none() || come.get() == Come::Written);
         match come.get() {
             Come::Nothing => vec![base],
@@ -64,12 +86,12 @@ async fn held<E: Engine>(table: &mut Table, drops: Drops) {
 }
 
 /// By whoever serves it: the server's own task, which nobody drops but a runtime that goes down.
-async fn served<E: Engine>(table: &mut Table) {
+async fn served<E: Engine>(table: &mut Table, write: &Write) {
     let base = &base();
-    let next = &successor(base);
+    let next = &write.next;
     let answers = &RefCell::new(None);
     let serve = |stage: Arc<Stage<E>>| {
-        let mut messages = prepared(2, next, &SHARES);
+        let mut messages = write.messages.clone();
         messages.push(commit(next));
         let messages = inbound(stream::iter(messages.into_iter().map(|message| Ok(wrap(message)))));
         let (outbound, inbox) = mpsc::channel(64);
@@ -81,8 +103,8 @@ async fn served<E: Engine>(table: &mut Table) {
             outbound,
         )
     };
-    let operation = ("test_and_write, by its server", Drops::AtEveryPoll);
-    drop_each(table, operation, base, serve, |outcome| {
+    let operation = format!("{}, by its server", write.name);
+    drop_each(table, (&operation, Drops::AtEveryPoll), base, serve, |outcome| {
         let mut told = Vec::new();
         let mut inbox: mpsc::Receiver<Result<wire::WriteAnswer, Status>> = answers.take().unwrap();
         while let Ok(answer) = inbox.try_recv() {

@@ -40,6 +40,24 @@ async fn a_chunk_holds_what_was_appended_in_small_and_large_pieces() {
 }
 
 #[tokio::test]
+async fn a_chunk_that_is_pinned_outlives_the_manifest_that_named_it() {
+    let (folder, author) = (folder(), Author::new(1));
+    let store = open(&folder);
+    let chunk = write_chunk(&store, b"bytes").await;
+    let content = in_chunk(&chunk, 5);
+    let manifest = author.manifest(1, content.clone());
+    let revision = store.replace(author.slot(), None, manifest).await.unwrap();
+    let pin = store.pin(&[chunk.id].into());
+    drop(chunk);
+    let revision = store.replace(author.slot(), Some(revision), Manifest::default()).await.unwrap();
+    // Every change is followed by a look for garbage: after another, the chunk would be gone.
+    store.replace(author.slot(), Some(revision), Manifest::default()).await.unwrap();
+    assert_eq!(store.read(&content, 0, 5).await.unwrap().as_ref(), b"bytes");
+    drop(pin);
+    assert_eq!(left_after(store, &folder), (0, 0));
+}
+
+#[tokio::test]
 async fn a_content_is_read_across_its_extents() {
     let folder = folder();
     let store = open(&folder);

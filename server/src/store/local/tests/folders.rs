@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::support::{Author, folder, in_chunk, names, open, outsider, rng, write_chunk};
@@ -122,10 +123,28 @@ async fn opening_removes_what_no_manifest_names() {
     assert_eq!(store.read(content, 0, 5).await.unwrap().as_ref(), b"bytes");
 }
 
+#[tokio::test]
+async fn a_store_of_the_format_before_is_made_ours_when_it_is_opened() {
+    let (folder, author) = (folder(), Author::new(1));
+    let mut held = author.manifest(1, super::support::inline(b"bytes"));
+    open(&folder).replace(author.slot(), None, held.clone()).await.unwrap();
+    let before = "ALTER TABLE generations DROP COLUMN page_roots; PRAGMA user_version = 3";
+    outsider(folder.path()).execute_batch(before).unwrap();
+
+    let store = open(&folder);
+    held.generations[0].page_roots = Bytes::new();
+    let (found, revision) = store.load(author.slot()).await.unwrap().unwrap();
+    assert_eq!(found, held);
+    held.generations[0].page_roots = Bytes::from_static(b"found since");
+    store.replace(author.slot(), Some(revision), held.clone()).await.unwrap();
+    drop(store);
+    assert_eq!(open(&folder).load(author.slot()).await.unwrap().unwrap().0, held);
+}
+
 #[test]
 fn newer_unknown_and_foreign_databases_are_refused_and_not_rewritten() {
     let spoil = [
-        "PRAGMA user_version = 4",
+        "PRAGMA user_version = 5",
         "PRAGMA user_version = 2",
         "PRAGMA user_version = 0",
         "PRAGMA user_version = -1",

@@ -86,6 +86,7 @@ fn manifest(author: &Author, draft: &Draft, chunk: &PinnedChunk) -> Manifest {
             Origin::Committed(ConversationId::new([1; 16]))
         },
         table: content(&draft.table),
+        page_roots: Bytes::from(draft.table.clone()),
         shares: draft
             .shares
             .iter()

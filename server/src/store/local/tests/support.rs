@@ -103,6 +103,7 @@ impl Author {
                 header,
                 origin: Origin::Committed(ConversationId::new([6; 16])),
                 table: inline(b"table"),
+                page_roots: Bytes::from_static(b"roots"),
                 shares: [(share(0), whole(content))].into(),
             }],
             certificates: vec![self.certificate(sequence_number)],
