@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::window::WindowError;
-use tarn_proto::{AttemptId, Header, SequenceNumber, Shape, StorageIndex, StoreId, Window};
+use tarn_proto::{
+    AttemptId, Header, SequenceNumber, Shape, StorageIndex, StoreId, VersionId, Window,
+};
 
 use crate::base::{HighWater, Origin};
 use crate::caps::{ReadCap, WriteCap};
@@ -17,7 +19,7 @@ use crate::encode::workers::Workers;
 use crate::grid::{Grid, Token};
 use crate::placement::{Candidate, choose_window, rendezvous_order};
 use crate::publish::outcome::Landed;
-use crate::publish::publishing::{Job, Journal, Publishing};
+use crate::publish::publishing::{Content, Job, Journal, Publishing};
 use crate::publish::{Follows, Request, Roster};
 use crate::retrieve::reading::{Reading, RetrieveError, RetrieveRequest, retrieve};
 use crate::servermap::{Patience, ServerMap};
@@ -127,6 +129,19 @@ impl Client {
         source: Source,
         options: PublishOptions,
     ) -> Publishing {
+        let length = source.length();
+        self.begin(write_cap, Content::Whole(source), None, length, options)
+    }
+
+    /// Begins to publish a part of the file, of which the rest is that of the version `changes`.
+    pub(crate) fn begin(
+        &self,
+        write_cap: WriteCap,
+        content: Content,
+        changes: Option<VersionId>,
+        length: u64,
+        options: PublishOptions,
+    ) -> Publishing {
         let storage_index = write_cap.verify_cap().storage_index();
         Publishing::begin(Job {
             request: Request {
@@ -136,7 +151,8 @@ impl Client {
                 follows: options.follows,
                 shape: options.shape,
                 first_shape: options.first_shape,
-                length: source.length(),
+                changes,
+                length,
                 tombstone: options.tombstone,
                 high_water: options.high_water,
                 spent: options.spent,
@@ -144,7 +160,7 @@ impl Client {
                 left: options.left,
             },
             write_cap,
-            source,
+            content,
             servers: Arc::clone(&self.servers),
             roster: self.roster(storage_index),
             patience: self.patience,

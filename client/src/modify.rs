@@ -1,9 +1,6 @@
 //! Changing a file by a function of what it holds: read the newest version, apply the function, publish on top of exactly
 //! that version, and begin again if somebody else came first. Keeps nothing between calls, and decides nothing about
-//! versions: that is the business of the retrieve and the publish in it.
-//!
-//! A change is never applied twice. Only a try of which nothing can be left is followed by another reading; one that may
-//! have taken effect is repeated as the same submission until it is known what became of it.
+//! versions: that is the business of the retrieve and the publish in it; nor how often it is tried: `tries` does.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -12,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::{Shape, SignedHeader, StoreId};
 
@@ -20,15 +16,12 @@ use crate::base::{HighWater, Origin};
 use crate::caps::{WriteCap, fresh_attempt_id};
 use crate::client::{Client, PublishOptions};
 use crate::encode::source::Source;
+use crate::newest::{Newest, Wanted, split};
 use crate::publish::Follows;
-use crate::publish::outcome::{Landed, Outcome, Published, Report};
+use crate::publish::outcome::{Landed, Published, Report};
 use crate::publish::publishing::{CutOff, Journal, NoJournal};
-use crate::retrieve::reading::{RetrieveError, RetrieveFailure, RetrieveRequest};
-
-/// The first wait after a try that was in vain is at most this long; it doubles with every further one.
-const WAIT_FIRST: Duration = Duration::from_millis(20);
-/// The longest wait.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+use crate::retrieve::reading::RetrieveError;
+use crate::tries::{Fruitless, Next, Tries};
 
 /// How a file is to be changed, beyond the function.
 pub struct ModifyOptions {
@@ -120,14 +113,6 @@ pub enum ModifyError {
     CutOff(#[from] CutOff),
 }
 
-/// What a change is built on.
-struct Before {
-    content: Option<Bytes>,
-    header: Option<SignedHeader>,
-    follows: Follows,
-    high_water: Option<HighWater>,
-}
-
 impl Client {
     /// Changes a file by what `change` makes of its content (none if it has no version, or is deleted); no new content
     /// means that nothing is to be changed. `change` is called anew for each version that is tried, so it should do
@@ -147,59 +132,49 @@ impl Client {
     {
         let mut tries = Tries::new(options.tries, split(&mut options.rng));
         loop {
-            let before = self.before(cap, &mut options).await?;
-            options.high_water = before.high_water;
-            let Some(content) = change(before.content).await else {
-                return Ok(Modified::Unchanged { header: before.header });
+            let (newest, content) = self.before(cap, &mut options).await?;
+            options.high_water = newest.high_water;
+            let Some(content) = change(content).await else {
+                return Ok(Modified::Unchanged { header: newest.header });
             };
             let source = Source::Bytes(content.clone());
-            let report = self.submit(cap, source, before.follows, &mut options, &mut tries).await?;
+            let report = self.submit(cap, source, newest.follows, &mut options, &mut tries).await?;
             match tries.after(report) {
                 Next::Done(published) => return Ok(Modified::Published { published, content }),
                 Next::ReadAgain { wait } => tokio::time::sleep(wait).await,
-                Next::Fail(error) => return Err(error),
+                Next::Fail(fruitless) => return Err(fruitless.into()),
             }
         }
     }
 
-    /// Reads the newest version as a whole.
+    /// Reads the newest version as a whole; no content if there is none, or if it deletes the file.
     async fn before(
         &self,
         cap: &WriteCap,
         options: &mut ModifyOptions,
-    ) -> Result<Before, ModifyError> {
-        let request = RetrieveRequest {
+    ) -> Result<(Newest, Option<Bytes>), ModifyError> {
+        let wanted = Wanted {
             cap: cap.read_cap(),
-            origin: options.origin.clone(),
-            version: None,
-            range: None,
-            // Whether it is the newest is found out by publishing on top of it.
-            strict: false,
-            allow_rollback: false,
+            origin: &options.origin,
             high_water: options.high_water,
-            suspects: options.suspects.clone(),
+            suspects: &options.suspects,
+            range: None,
         };
-        let mut reading = match self.retrieve(request, split(&mut options.rng)).await {
-            Ok(reading) => reading,
-            Err(error) => return Before::nothing(error, options),
+        let found = self.newest(wanted, split(&mut options.rng)).await;
+        let (newest, reading) = found.map_err(read_failed)?;
+        let (Some(mut reading), Some(header)) = (reading, &newest.header) else {
+            return Ok((newest, None));
         };
-        let found = reading.found().clone();
-        let length = found.header.header().geometry.length();
-        let capacity = usize::try_from(length).ok().filter(|_| length <= options.content_max);
+        let (length, content_max) = (header.header().geometry.length(), options.content_max);
+        let capacity = usize::try_from(length).ok().filter(|_| length <= content_max);
         let Some(capacity) = capacity else {
-            let content_max = options.content_max;
-            return Err(ModifyError::TooLarge { header: found.header, content_max });
+            return Err(ModifyError::TooLarge { header: header.clone(), content_max });
         };
         let mut content = BytesMut::with_capacity(capacity);
         while let Some(segment) = reading.next_segment().await.map_err(read_failed)? {
             content.extend_from_slice(&segment);
         }
-        Ok(Before {
-            content: Some(content.freeze()),
-            follows: Follows::Version(found.header.version()),
-            header: Some(found.header),
-            high_water: found.high_water,
-        })
+        Ok((newest, Some(content.freeze())))
     }
 
     /// Publishes the change, again and again as the same submission while it is not known what became of it.
@@ -236,104 +211,16 @@ impl Client {
     }
 }
 
-impl Before {
-    /// What a change is built on where nothing can be read, if that is nothing.
-    fn nothing(error: RetrieveError, options: &ModifyOptions) -> Result<Self, ModifyError> {
-        match (error.failure, &options.origin) {
-            (RetrieveFailure::Deleted { header, high_water, .. }, _) => Ok(Self {
-                content: None,
-                follows: Follows::Version(header.version()),
-                header: Some(header),
-                high_water,
-            }),
-            (RetrieveFailure::NotFound { .. }, Origin::Creator(_)) => Ok(Self {
-                content: None,
-                follows: Follows::Nothing,
-                header: None,
-                high_water: options.high_water,
-            }),
-            (failure, _) => Err(read_failed(RetrieveError { failure, ..error })),
+impl From<Fruitless> for ModifyError {
+    fn from(fruitless: Fruitless) -> Self {
+        match fruitless {
+            Fruitless::Contended { tries, .. } => Self::Contended { tries },
+            Fruitless::NotPublished(report) => Self::NotPublished(report),
+            Fruitless::Unsettled(report) => Self::Unsettled(report),
         }
-    }
-}
-
-/// How often it was tried, and what follows a try. Pure, but for its own random numbers.
-struct Tries {
-    made: u32,
-    most: NonZeroU32,
-    rng: ChaCha8Rng,
-}
-
-/// What follows a try.
-#[derive(Debug)]
-enum Next {
-    Done(Published),
-    ReadAgain { wait: Duration },
-    Fail(ModifyError),
-}
-
-impl Tries {
-    const fn new(most: NonZeroU32, rng: ChaCha8Rng) -> Self {
-        Self { made: 0, most, rng }
-    }
-
-    /// What may be left of this submission and how long to wait before it is repeated; none if it is settled, or if it
-    /// was tried often enough.
-    fn unsettled(&mut self, outcome: &Outcome) -> Option<(Landed, Duration)> {
-        let landed = match outcome {
-            Outcome::Partial(landed) | Outcome::Unknown(landed) => landed,
-            Outcome::Published(_)
-            | Outcome::UncoordinatedWrite { .. }
-            | Outcome::Stale { .. }
-            | Outcome::Contended
-            | Outcome::NotEnoughServers(_)
-            | Outcome::Undecided(_)
-            | Outcome::Cancelled
-            | Outcome::SourceChanged
-            | Outcome::Failed { .. } => return None,
-        };
-        let wait = self.wait()?;
-        Some((landed.clone(), wait))
-    }
-
-    /// What follows the end of a submission.
-    fn after(&mut self, report: Report) -> Next {
-        match report.outcome {
-            Outcome::Published(published) => Next::Done(published),
-            Outcome::UncoordinatedWrite { .. } | Outcome::Stale { .. } | Outcome::Contended => {
-                match self.wait() {
-                    Some(wait) => Next::ReadAgain { wait },
-                    None => Next::Fail(ModifyError::Contended { tries: self.most }),
-                }
-            }
-            Outcome::Partial(_) | Outcome::Unknown(_) => {
-                Next::Fail(ModifyError::Unsettled(Box::new(report)))
-            }
-            Outcome::NotEnoughServers(_)
-            | Outcome::Undecided(_)
-            | Outcome::Cancelled
-            | Outcome::SourceChanged
-            | Outcome::Failed { .. } => Next::Fail(ModifyError::NotPublished(Box::new(report))),
-        }
-    }
-
-    /// Counts a try that was in vain; how long to wait for the next, with full jitter, if there may be one.
-    fn wait(&mut self) -> Option<Duration> {
-        let doublings = self.made.min(16);
-        self.made += 1;
-        let longest = WAIT_FIRST.saturating_mul(1 << doublings).min(WAIT_MAX);
-        (self.made < self.most.get()).then(|| self.rng.random_range(Duration::ZERO..=longest))
     }
 }
 
 fn read_failed(error: RetrieveError) -> ModifyError {
     ModifyError::Read(Box::new(error))
 }
-
-/// A stream of random numbers of its own.
-fn split(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
-    ChaCha8Rng::from_rng(rng)
-}
-
-#[cfg(test)]
-mod tests;

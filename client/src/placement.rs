@@ -99,6 +99,13 @@ pub fn plan(
     goal
 }
 
+/// Plans where the shares of a version are changed in place: where they are, but that spare copies are given up as in
+/// [`plan`]. `held` are those that can be changed.
+pub fn plan_in_place(shape: Shape, mut held: Placement) -> Placement {
+    drop_spare_copies(shape, &mut held);
+    held
+}
+
 fn least_loaded(servers: &[StoreId], goal: &Placement) -> Option<StoreId> {
     servers.iter().copied().min_by_key(|store| goal.get(store).map_or(0, BTreeSet::len))
 }

@@ -48,6 +48,7 @@ mod decide;
 mod finish;
 mod lane;
 mod map;
+mod part;
 mod phase;
 mod prepare;
 mod progress;

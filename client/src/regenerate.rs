@@ -104,6 +104,7 @@ pub async fn bring_shares(
         length: Some(header.geometry.length()),
         shares: brought.shares.iter().copied().collect(),
         tests: Tests::default(),
+        base: None,
         finalize: None,
         ancestors: brought.ancestors.clone(),
     });

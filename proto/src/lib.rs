@@ -19,7 +19,8 @@
 //! - [`geometry`]: how a length is cut into segments and blocks
 //! - [`header`]: the signed header of a version, [`window`]: the stores it names
 //! - [`signing`]: keys and the statements that are signed
-//! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs; [`pages`]: 64 rows at a time
+//! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs; [`pages`]: 64 rows at a time; [`splice`]: the root of
+//!   a table changed in part
 //! - [`state`]: what a server says of a slot, verified
 //! - [`wire`]: the generated messages, [`convert`]: the only place where they become the types above,
 //!   [`known`]: what was verified lately
@@ -33,6 +34,7 @@ pub mod known;
 pub mod merkle;
 pub mod pages;
 pub mod signing;
+pub mod splice;
 pub mod state;
 pub mod table;
 pub mod window;

@@ -59,36 +59,50 @@ pub fn verify(
     if index >= count {
         return false;
     }
-    let mut sides = Vec::new();
-    let (mut count, mut index) = (count, index);
-    while count > 1 {
-        let left = split(count);
-        if index < left {
-            sides.push(Side::Left);
-            count = left;
-        } else {
-            sides.push(Side::Right);
-            index -= left;
-            count -= left;
-        }
-    }
-    if sides.len() != proof.len() {
+    let siblings = siblings(count, index);
+    if siblings.len() != proof.len() {
         return false;
     }
-    let computed = sides.iter().rev().zip(proof).fold(*leaf, |hash, (side, sibling)| match side {
-        Side::Left => node(&hash, sibling),
-        Side::Right => node(sibling, &hash),
-    });
+    let computed =
+        siblings.iter().zip(proof).fold(*leaf, |hash, (sibling, root)| match sibling.side {
+            Side::Left => node(root, &hash),
+            Side::Right => node(&hash, root),
+        });
     computed == *root
 }
 
-/// On which side of a node the path to a leaf goes.
-enum Side {
+/// A subtree next to the way from a leaf to the root.
+pub(crate) struct Sibling {
+    pub(crate) side: Side,
+    pub(crate) leaves: usize,
+}
+
+/// On which side of the way it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
     Left,
     Right,
 }
 
-fn node(left: &Digest32, right: &Digest32) -> Digest32 {
+/// The subtrees that a proof of leaf `index` of `count` names, from the leaf up.
+pub(crate) fn siblings(mut count: usize, mut index: usize) -> Vec<Sibling> {
+    let mut siblings = Vec::new();
+    while count > 1 {
+        let left = split(count);
+        if index < left {
+            siblings.push(Sibling { side: Side::Right, leaves: count - left });
+            count = left;
+        } else {
+            siblings.push(Sibling { side: Side::Left, leaves: left });
+            index -= left;
+            count -= left;
+        }
+    }
+    siblings.reverse();
+    siblings
+}
+
+pub(crate) fn node(left: &Digest32, right: &Digest32) -> Digest32 {
     Tagged::new("node").part(&[left, right]).finish()
 }
 

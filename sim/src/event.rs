@@ -186,6 +186,9 @@ pub struct PublishTask {
     pub tombstone: bool,
     /// What it must follow.
     pub follows: Follow,
+    /// Whether it changes a part of the version that it follows, if it follows one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
     /// Whether the caller has only a cap, and may not begin from nothing.
     pub cap_holder: bool,
     /// A sequence number under which the same submission has sent commits long ago.

@@ -110,7 +110,7 @@ impl Run {
                 Stream::Network.of(seed),
                 Stream::Lingering.of(seed),
             ),
-            workload: Workload::new(&options, Stream::Workload.of(seed), Stream::Oddities.of(seed)),
+            workload: Workload::new(&options),
             disk: Stream::Disk.of(seed),
             faults: Stream::Faults.of(seed),
             healed: false,

@@ -111,7 +111,7 @@ fn exit(outcome: &str) -> i32 {
         "published" => 0,
         "cancelled" | "source_changed" | "failed" => 1,
         "uncoordinated_write" | "stale" | "contended" => 3,
-        "not_enough_servers" | "undecided" => 4,
+        "not_enough_servers" | "base_missing" | "undecided" => 4,
         "partial" | "unknown" => 5,
         other => panic!("no outcome is called {other}"),
     }

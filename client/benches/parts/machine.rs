@@ -96,6 +96,7 @@ fn request(key: &SigningKey) -> Request {
         left: None,
         length: 1 << 20,
         tombstone: false,
+        changes: None,
     }
 }
 

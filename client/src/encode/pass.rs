@@ -1,5 +1,5 @@
-//! An encoding pass: reads a source once from the start, encodes it on blocking threads, and hands every lane the
-//! blocks of its shares. Does not know servers, and never drops a lane by itself: it reports who holds it up, and
+//! An encoding pass: reads a source once from the start, encodes it on blocking threads as a stretch of a version's
+//! segments (all of them, or those that a change touches), and hands every lane the blocks of its shares. Does not know servers, and never drops a lane by itself: it reports who holds it up, and
 //! whoever decides drops that lane's receiver.
 //!
 //! ```text
@@ -12,6 +12,7 @@
 //! Memory is bounded by the segments being encoded and those waiting in lanes, however long the source.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::segment::{CodedSegment, SegmentBuffer, SegmentEncoder};
@@ -30,8 +31,10 @@ const IN_THE_MAKING_MAX: usize = 64 << 20;
 /// One reading of a source.
 #[derive(Debug, Clone)]
 pub struct Pass {
-    /// What is read. Its length must be the one the encoder's geometry was made of.
+    /// What is read: the plaintext of the segments.
     pub source: Source,
+    /// Which segments of the version it is.
+    pub segments: Range<u32>,
     /// What encodes it.
     pub encoder: Arc<SegmentEncoder>,
     /// Whether it was read before.
@@ -45,7 +48,8 @@ pub struct Pass {
 pub enum Reading {
     /// The table is not known yet, so the pass goes on to the end even if nobody takes its blocks.
     First,
-    /// For shares that found a new server: must reproduce this table's rows, and stops when no lane is left.
+    /// For shares that found a new server: must reproduce these rows, those of its segments, and stops when no lane is
+    /// left.
     Again(Table),
 }
 
@@ -87,7 +91,8 @@ pub enum SourceChange {
 }
 
 impl Pass {
-    /// Reads, encodes and hands out all segments in order, and returns the table. A lane whose receiver is dropped
+    /// Reads, encodes and hands out the segments in order, and returns their rows: the version's table, if these are all
+    /// of its segments. A lane whose receiver is dropped
     /// is skipped from then on. While a lane does not take its piece, `report` is called about every
     /// [`REPORT_EVERY`]. Needs a tokio runtime with time.
     ///
@@ -108,7 +113,7 @@ impl Pass {
             let Some(coded) = segments.try_next().await? else {
                 break;
             };
-            self.reading.check(&coded)?;
+            self.reading.check(&coded, self.segments.start)?;
             lane::hand_out(&mut lanes, &coded, &mut report).await;
             rows.push(coded.row);
         }
@@ -120,11 +125,13 @@ impl Pass {
         &self,
     ) -> Result<impl Stream<Item = Result<CodedSegment, PassError>>, PassError> {
         let (source, encoder) = (self.source.clone(), Arc::clone(&self.encoder));
-        let workers = match &source {
-            Source::Bytes(bytes) => self.workers.for_bytes(bytes.len() as u64),
-            Source::File { .. } | Source::Spool(_) => self.workers,
+        let workers = match source.is_in_memory() {
+            true => self.workers.for_bytes(source.length()),
+            false => self.workers,
         };
-        let reader = blocking(workers, move || SegmentReader::open(&source, encoder)).await?;
+        let segments = self.segments.clone();
+        let open = move || SegmentReader::open(&source, encoder, segments);
+        let reader = blocking(workers, open).await?;
         let buffers = stream::try_unfold(reader, move |mut reader| {
             blocking(workers, move || Ok(reader.read_next()?.map(|buffer| (buffer, reader))))
         });
@@ -140,17 +147,17 @@ impl Pass {
     /// How many segments are encoded at once: one for every core, and one more so that none waits for the next.
     fn side_by_side(&self) -> usize {
         let geometry = self.encoder.geometry();
-        let segment = usize::from(geometry.n()) * geometry.block_length(0);
+        let segment = usize::from(geometry.n()) * geometry.block_length(self.segments.start);
         let at_once = self.workers.side_by_side() + 1;
         (IN_THE_MAKING_MAX / segment.max(1)).clamp(1, at_once)
     }
 }
 
 impl Reading {
-    fn check(&self, coded: &CodedSegment) -> Result<(), PassError> {
+    fn check(&self, coded: &CodedSegment, first: u32) -> Result<(), PassError> {
         let segment = coded.segment;
         match self {
-            Self::Again(table) if table.row(segment).as_ref() != Some(&coded.row) => {
+            Self::Again(rows) if rows.row(segment - first).as_ref() != Some(&coded.row) => {
                 Err(PassError::SourceChanged(SourceChange::Content { segment }))
             }
             Self::First | Self::Again(_) => Ok(()),
@@ -162,21 +169,24 @@ impl Reading {
 struct SegmentReader {
     source: SourceReader,
     encoder: Arc<SegmentEncoder>,
-    next: u32,
+    left: Range<u32>,
 }
 
 impl SegmentReader {
-    fn open(source: &Source, encoder: Arc<SegmentEncoder>) -> Result<Self, PassError> {
-        Ok(Self { source: source.open().map_err(read_failed)?, encoder, next: 0 })
+    fn open(
+        source: &Source,
+        encoder: Arc<SegmentEncoder>,
+        segments: Range<u32>,
+    ) -> Result<Self, PassError> {
+        Ok(Self { source: source.open().map_err(read_failed)?, encoder, left: segments })
     }
 
     /// The next segment's plaintext; after the last one, looks whether the source ends there and was left alone.
     fn read_next(&mut self) -> Result<Option<SegmentBuffer>, PassError> {
-        if self.next == self.encoder.geometry().segments() {
+        let Some(segment) = self.left.next() else {
             return self.check_end().map(|()| None);
-        }
-        let mut buffer = self.encoder.buffer(self.next);
-        self.next += 1;
+        };
+        let mut buffer = self.encoder.buffer(segment);
         match self.source.read_exact(buffer.plaintext_mut()) {
             Ok(()) => Ok(Some(buffer)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

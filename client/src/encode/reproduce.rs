@@ -28,6 +28,7 @@ pub async fn reproduces(
     let encoder = SegmentEncoder::new(cap, header.geometry, header.attempt, header.sequence_number);
     let pass = Pass {
         source: source.clone(),
+        segments: 0..header.geometry.segments(),
         encoder: Arc::new(encoder),
         reading: Reading::First,
         workers,
@@ -68,6 +69,7 @@ mod tests {
             SegmentEncoder::new(&cap, header.geometry, header.attempt, header.sequence_number);
         let pass = Pass {
             source: content.clone(),
+            segments: 0..header.geometry.segments(),
             encoder: Arc::new(encoder),
             reading: Reading::First,
             workers: Workers::InPlace,

@@ -12,6 +12,10 @@ use bytes::{Buf, Bytes};
 
 use super::spool::{Spool, SpoolReader};
 
+mod chain;
+
+pub use chain::{Chain, ChainReader};
+
 /// Plaintext of known length that can be read again. Cheap to clone.
 #[derive(Clone)]
 pub enum Source {
@@ -26,6 +30,10 @@ pub enum Source {
     Bytes(Bytes),
     /// What came through a pipe.
     Spool(Spool),
+    /// So many zeros: what a change leaves between the end of a file and itself.
+    Zeros(u64),
+    /// One after the other.
+    Chain(Chain),
 }
 
 /// Why a path is no source.
@@ -65,6 +73,17 @@ impl Source {
             Self::File { length, .. } => *length,
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Spool(spool) => spool.length(),
+            Self::Zeros(length) => *length,
+            Self::Chain(chain) => chain.length(),
+        }
+    }
+
+    /// Whether reading it waits for nothing.
+    pub fn is_in_memory(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::Spool(_) => false,
+            Self::Bytes(_) | Self::Zeros(_) => true,
+            Self::Chain(chain) => chain.parts().iter().all(Self::is_in_memory),
         }
     }
 
@@ -78,6 +97,8 @@ impl Source {
             }
             Self::Bytes(bytes) => SourceReader::Bytes(bytes.clone()),
             Self::Spool(spool) => SourceReader::Spool(spool.reader()),
+            Self::Zeros(length) => SourceReader::Zeros(io::repeat(0).take(*length)),
+            Self::Chain(chain) => SourceReader::Chain(chain.open()?),
         })
     }
 }
@@ -89,6 +110,8 @@ impl fmt::Debug for Source {
             Self::File { path, length } => write!(f, "File({}, {length} bytes)", path.display()),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             Self::Spool(spool) => write!(f, "Spool({} bytes)", spool.length()),
+            Self::Zeros(length) => write!(f, "Zeros({length} bytes)"),
+            Self::Chain(chain) => chain.fmt(f),
         }
     }
 }
@@ -106,6 +129,10 @@ pub enum SourceReader {
     Bytes(Bytes),
     /// Of a spool.
     Spool(SpoolReader),
+    /// Of the zeros that are left.
+    Zeros(io::Take<io::Repeat>),
+    /// Of several sources.
+    Chain(ChainReader),
 }
 
 impl SourceReader {
@@ -113,7 +140,8 @@ impl SourceReader {
     pub fn unchanged(&self) -> io::Result<bool> {
         match self {
             Self::File { file, opened } => Ok(Stamp::of(&file.metadata()?)? == *opened),
-            Self::Bytes(_) | Self::Spool(_) => Ok(true),
+            Self::Bytes(_) | Self::Spool(_) | Self::Zeros(_) => Ok(true),
+            Self::Chain(chain) => chain.unchanged(),
         }
     }
 }
@@ -124,6 +152,8 @@ impl Read for SourceReader {
             Self::File { file, .. } => file.read(buffer),
             Self::Bytes(bytes) => bytes.reader().read(buffer),
             Self::Spool(spool) => spool.read(buffer),
+            Self::Zeros(zeros) => zeros.read(buffer),
+            Self::Chain(chain) => chain.read(buffer),
         }
     }
 }

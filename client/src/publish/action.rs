@@ -141,6 +141,8 @@ pub struct PrepareLane {
     pub shares: BTreeSet<ShareNumber>,
     /// What must be there.
     pub tests: tarn_proto::state::Tests,
+    /// The version that the server takes what it is not sent from; none if it is sent all.
+    pub base: Option<VersionId>,
 }
 
 /// A version about to be made: its header, but for what only its bytes tell.

@@ -43,9 +43,12 @@ impl Publish {
         }
     }
 
-    /// Gives the shares that lost their server to servers that have no conversation yet.
+    /// Gives the shares that lost their server to servers that have no conversation yet. What is changed in place has
+    /// no other place.
     fn rehome(&mut self) {
-        let Some(draft) = &self.draft else { return };
+        let Some(draft) = self.draft.as_ref().filter(|_| self.request.changes.is_none()) else {
+            return;
+        };
         let in_time = self.lanes.values().filter(|lane| !lane.is_late());
         let housed: BTreeSet<ShareNumber> =
             in_time.flat_map(|lane| &lane.shares).copied().collect();

@@ -1,6 +1,7 @@
 //! The publish driver: the one tokio loop around the machine. It takes an event from the queue, steps, and *spawns*
 //! each action; a spawned action ends by putting one event on the queue. It holds no protocol decisions.
 //!
+//! - `calls`: single calls, and the journal
 //! - `lane`: one conversation with one server, from Open to its end
 //! - `encode`: an encoding pass that feeds the lanes
 
@@ -9,28 +10,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tarn_proto::{
-    Certificate, ConversationId, HistoryQuery, SequenceNumber, SignedHeader, StoreId,
-};
+use tarn_proto::{Certificate, ConversationId, StoreId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::Publish;
-use super::action::{Action, MessageId, PrepareLane};
+use super::action::{Action, PrepareLane};
 use super::event::Event;
 use super::outcome::Report;
-use super::publishing::{Job, Journal, Status};
+use super::publishing::{Content, Job, Journal, Status};
 use crate::caps::{ReadCap, WriteCap};
-use crate::encode::source::Source;
 use crate::encode::workers::Workers;
-use crate::quorum::Placement;
-use crate::regenerate::{BringFailure, Brought, bring_shares};
+use crate::regenerate::Brought;
 use crate::servermap::Failure;
 use crate::time::Millis;
-use crate::transport::{FinalizeError, ServerClient};
+use crate::transport::ServerClient;
 
+mod calls;
 mod encode;
 mod lane;
 
@@ -44,7 +42,7 @@ const MESSAGE_DEADLINE: Duration = Duration::from_secs(60);
 struct Context {
     write_cap: WriteCap,
     read_cap: ReadCap,
-    source: Source,
+    content: Content,
     servers: Arc<BTreeMap<StoreId, ServerClient>>,
     journal: Arc<dyn Journal>,
     workers: Workers,
@@ -113,7 +111,7 @@ impl Driver {
         let context = Arc::new(Context {
             read_cap: job.write_cap.read_cap(),
             write_cap: job.write_cap,
-            source: job.source,
+            content: job.content,
             servers: job.servers,
             journal: job.journal,
             workers: job.workers,
@@ -266,9 +264,10 @@ impl Driver {
     }
 
     fn machine_total(&self, lanes: &[PrepareLane], geometry: tarn_proto::Geometry) -> u64 {
-        let bytes = |lane: &PrepareLane| {
-            lane.shares.len() as u64 * geometry.share_length() + geometry.table_length() as u64
-        };
+        let segments = self.context.content.segments(&geometry);
+        let rows = (segments.len() * geometry.row_length()) as u64;
+        let column: u64 = segments.map(|segment| geometry.block_length(segment) as u64).sum();
+        let bytes = |lane: &PrepareLane| lane.shares.len() as u64 * column + rows;
         let already = self.context.acknowledged.load(Ordering::Relaxed);
         self.total.max(already) + lanes.iter().map(bytes).sum::<u64>()
     }
@@ -278,72 +277,6 @@ impl Driver {
             progress: self.machine.progress(),
             acknowledged: self.context.acknowledged.load(Ordering::Relaxed),
             total: self.total,
-        });
-    }
-}
-
-impl Context {
-    async fn query(
-        &self,
-        message: MessageId,
-        server: StoreId,
-        since: Option<SequenceNumber>,
-        conversation: Option<ConversationId>,
-    ) {
-        let asked = async {
-            let storage_index = self.read_cap.verify_cap().storage_index();
-            let server = self.server(server)?;
-            let history = Some(HistoryQuery { attempt: self.attempt, since });
-            server
-                .read_slot(storage_index, history, conversation, MESSAGE_DEADLINE)
-                .await
-                .map_err(Failure::from)
-        };
-        self.tell(match asked.await {
-            Ok(state) => Event::Mapped { message, state },
-            Err(failure) => Event::Failed { message, failure },
-        });
-    }
-
-    async fn journal(self: Arc<Self>, header: SignedHeader, placement: Placement) {
-        let context = Arc::clone(&self);
-        let recorded = self.workers.run(move || context.journal.record(&header, &placement)).await;
-        self.tell(match recorded {
-            Ok(Ok(())) => Event::Journaled,
-            Ok(Err(error)) => Event::JournalFailed { cause: error.to_string() },
-            Err(error) => Event::JournalFailed { cause: error.to_string() },
-        });
-    }
-
-    async fn bring(&self, message: MessageId, server: StoreId, brought: Brought) {
-        let outcome = match self.server(server) {
-            Ok(target) => bring_shares(&self.servers, target, brought, self.workers).await,
-            Err(failure) => Err(BringFailure::Failed(failure)),
-        };
-        self.tell(match outcome {
-            Ok(()) => Event::Written { message },
-            Err(BringFailure::Refused { refusal, state }) => {
-                Event::Refused { message, refusal, state }
-            }
-            Err(failure) => Event::Failed { message, failure: failure.into() },
-        });
-    }
-
-    async fn finalize(&self, message: MessageId, server: StoreId, certificate: Certificate) {
-        let storage_index = certificate.verify_key().storage_index();
-        let finalized = match self.server(server) {
-            Ok(server) => server
-                .finalize(storage_index, &certificate, MESSAGE_DEADLINE)
-                .await
-                .map_err(|error| match error {
-                    FinalizeError::Call(error) => Failure::from(error),
-                    FinalizeError::Refused { refusal, .. } => Failure::Refused(refusal),
-                }),
-            Err(failure) => Err(failure),
-        };
-        self.tell(match finalized {
-            Ok(state) => Event::Mapped { message, state },
-            Err(failure) => Event::Failed { message, failure },
         });
     }
 }

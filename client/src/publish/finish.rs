@@ -44,7 +44,10 @@ impl Publish {
         debug_assert!(outcome.nothing_changed());
         let unanswered = matches!(
             outcome,
-            Outcome::Undecided(_) | Outcome::NotEnoughServers(_) | Outcome::Cancelled
+            Outcome::Undecided(_)
+                | Outcome::NotEnoughServers(_)
+                | Outcome::BaseMissing(_)
+                | Outcome::Cancelled
         );
         let outcome = match self.landed.take() {
             None => outcome,

@@ -170,6 +170,8 @@ impl Publish {
             Follows::Version(version) => base.version() == Some(version),
             Follows::Nothing => base.version().is_none(),
         };
+        let follows =
+            follows && self.request.changes.is_none_or(|named| base.version() == Some(named));
         if !follows && let Some(named) = self.went_back(base) {
             let silent = self.servermap.failures.keys().copied().collect();
             return self.undecided(Undecided::InDoubt { silent, newest: named });
@@ -266,10 +268,12 @@ impl Publish {
         base.window().quorum(self.shape_on(base))
     }
 
-    /// The shape of a version on this base: the caller's, else the base's, else a first version's.
+    /// The shape of a version on this base: the caller's, else the base's, else a first version's. A changed part has the
+    /// shape of the rest.
     pub(super) fn shape_on(&self, base: &Base) -> Shape {
         let kept = base.header().map(|header| header.header().shape);
-        self.request.shape.or(kept).unwrap_or(self.request.first_shape)
+        let said = self.request.shape.filter(|_| self.request.changes.is_none());
+        said.or(kept).unwrap_or(self.request.first_shape)
     }
 
     /// How far the servers that answered fall short of a quorum.

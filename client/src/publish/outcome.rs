@@ -69,6 +69,9 @@ pub enum Outcome {
     Contended,
     /// No quorum can be sealed; nothing was changed.
     NotEnoughServers(Shortfall),
+    /// Too few servers hold the version of which a part was to be changed; nothing was changed. Publish all of its
+    /// content.
+    BaseMissing(Shortfall),
     /// It cannot be told which version is the newest; nothing was changed.
     Undecided(Undecided),
     /// Some commits were accepted, fewer than a quorum, and it cannot be completed: it may or may not be built on.
@@ -132,6 +135,7 @@ impl Outcome {
             | Self::Stale { .. }
             | Self::Contended
             | Self::NotEnoughServers(_)
+            | Self::BaseMissing(_)
             | Self::Undecided(_)
             | Self::Partial(_)
             | Self::Unknown(_)
@@ -149,6 +153,7 @@ impl Outcome {
             | Self::Stale { .. }
             | Self::Contended
             | Self::NotEnoughServers(_)
+            | Self::BaseMissing(_)
             | Self::Undecided(_)
             | Self::Cancelled
             | Self::SourceChanged

@@ -30,10 +30,14 @@ impl Publish {
             Ok(draft) => draft,
             Err(cause) => return self.finish_unchanged(Outcome::Failed { cause }),
         };
-        let goal = self.goal(&draft);
+        let in_place = self.request.changes.is_some();
+        let goal = if in_place { self.goal_in_place(&draft) } else { self.goal(&draft) };
         if !is_quorum(draft.terms(), &goal) {
-            let shortfall = self.shortfall(base);
-            return self.finish_unchanged(Outcome::NotEnoughServers(shortfall));
+            return self.finish_unchanged(if in_place {
+                Outcome::BaseMissing(self.shortfall_in_place(base, &goal))
+            } else {
+                Outcome::NotEnoughServers(self.shortfall(base))
+            });
         }
         self.draft = Some(draft);
         self.phase = Phase::Preparing { encoded: None, renew_at: None };
@@ -42,7 +46,12 @@ impl Publish {
 
     fn draft_on(&self, base: &Base, evidence: &Evidence) -> Result<Draft, String> {
         let shape = self.shape_on(base);
-        let geometry = Geometry::choose(shape, self.request.length).map_err(|e| e.to_string())?;
+        let kept = base.header().filter(|_| self.request.changes.is_some());
+        let geometry = match kept.map(|header| header.header().geometry.block_size()) {
+            Some(block_size) => Geometry::new(shape, block_size, self.request.length),
+            None => Geometry::choose(shape, self.request.length),
+        }
+        .map_err(|error| error.to_string())?;
         // Where nobody tells of our last version, the next one must not come out as the same.
         let after_ours = self.spent.map_or(Some(SequenceNumber::FIRST), SequenceNumber::next);
         let sequence_number = evidence
@@ -125,7 +134,8 @@ impl Publish {
                     state: LaneState::Preparing { late: false },
                 },
             );
-            lanes.push(PrepareLane { message, server, conversation, shares, tests });
+            let base = self.request.changes;
+            lanes.push(PrepareLane { message, server, conversation, shares, tests, base });
         }
         let (finalize, ancestors) = (self.certain_base(), self.ancestors());
         self.actions.push(Action::Prepare { draft, finalize, ancestors, lanes });
@@ -213,6 +223,9 @@ impl Publish {
     ) {
         match refusal {
             Refusal::Conflict => match state {
+                Some(state) if !self.still_serves(server, &state) && self.may_adopt(&state) => {
+                    self.prepare_failed(server, Failure::Refused(Refusal::BaseMissing));
+                }
                 Some(state) if self.may_adopt(&state) => self.adopt(server, state),
                 Some(_) | None => self.surprised(server),
             },

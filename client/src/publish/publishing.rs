@@ -2,10 +2,13 @@
 //! happens in between is the driver's, and what is decided is the machine's.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::{SignedHeader, StoreId};
+use tarn_proto::hash::Digest32;
+use tarn_proto::splice::Fringe;
+use tarn_proto::{Geometry, SignedHeader, StoreId, Table};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -26,7 +29,7 @@ pub struct Job {
     /// The right to write the file.
     pub write_cap: WriteCap,
     /// The content.
-    pub source: Source,
+    pub content: Content,
     /// What is to be published, and after what.
     pub request: Request,
     /// The servers, by store.
@@ -41,6 +44,48 @@ pub struct Job {
     pub journal: Arc<dyn Journal>,
     /// Where the source is read and encoded, and the journal written.
     pub workers: Workers,
+}
+
+/// What a version is made of.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// All of it.
+    Whole(Source),
+    /// A stretch of segments; the rest is that of the version that the request changes.
+    Part {
+        /// The plaintext of the stretch.
+        source: Source,
+        /// The stretch, of the new version.
+        segments: Range<u32>,
+        /// What stays of the changed version's table.
+        fringe: Fringe,
+    },
+}
+
+impl Content {
+    /// The plaintext that is read.
+    pub(super) const fn source(&self) -> &Source {
+        match self {
+            Self::Whole(source) | Self::Part { source, .. } => source,
+        }
+    }
+
+    /// Which segments of a version of this geometry it is.
+    pub(super) fn segments(&self, geometry: &Geometry) -> Range<u32> {
+        match self {
+            Self::Whole(_) => 0..geometry.segments(),
+            Self::Part { segments, .. } => segments.clone(),
+        }
+    }
+
+    /// The root of the whole table, when the rows of those segments are these. None if a part does not fit in where it
+    /// should.
+    pub(super) fn table_root(&self, rows: &Table) -> Option<Digest32> {
+        match self {
+            Self::Whole(_) => Some(rows.root()),
+            Self::Part { fringe, .. } => fringe.root(&rows.leaves()),
+        }
+    }
 }
 
 /// Makes a decision durable on this side before it is carried out.

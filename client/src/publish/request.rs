@@ -32,7 +32,10 @@ pub struct Request {
     /// Servers that kept an earlier publish waiting: they are asked too, and nobody waits for them while the others
     /// suffice.
     pub suspects: BTreeSet<StoreId>,
-    /// Bytes of content.
+    /// The version of which only a part is changed: it is followed and no other, and keeps its k, happy, n and block
+    /// size. None when all of the content is sent.
+    pub changes: Option<VersionId>,
+    /// Bytes of content, of all of it.
     pub length: u64,
     /// Whether the file is to be deleted.
     pub tombstone: bool,

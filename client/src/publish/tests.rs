@@ -5,6 +5,7 @@ mod conflicts;
 mod happy_path;
 mod lost_answers;
 mod outcomes;
+mod parts;
 mod promises;
 mod servers_fail;
 mod tahoe_877;
@@ -58,6 +59,7 @@ impl Story {
             spent: None,
             suspects: BTreeSet::new(),
             left: None,
+            changes: None,
             length: 100,
             tombstone: false,
         };

@@ -12,7 +12,7 @@ use tarn_proto::state::Tests;
 use tarn_proto::wire::{self, write_request::Request};
 use tarn_proto::{
     Certificate, ConversationId, Refusal, Shape, ShareNumber, SignedHeader, SlotState,
-    StorageIndex, VerifyKey,
+    StorageIndex, VerifyKey, VersionId,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -46,6 +46,8 @@ pub struct OpenRequest {
     pub shares: Vec<ShareNumber>,
     /// What must be there.
     pub tests: Tests,
+    /// The version that what is not sent is taken from; none for whole columns.
+    pub base: Option<VersionId>,
     /// A certificate to record, whatever becomes of the conversation.
     pub finalize: Option<Certificate>,
     /// What the version was built on, back to one known to be Published.
@@ -125,7 +127,9 @@ impl ServerClient {
             data_length: request.length,
             shares: request.shares.iter().map(|share| share.get().into()).collect(),
             tests: Some((&request.tests).into()),
-            base_version_id: Bytes::new(),
+            base_version_id: request
+                .base
+                .map_or_else(Bytes::new, |base| Bytes::copy_from_slice(base.as_bytes())),
             finalize: request.finalize.as_ref().map(Into::into),
             ancestors: request.ancestors.iter().map(Into::into).collect(),
         }

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use tarn_proto::convert::ConvertError;
 use tarn_proto::hash::Digest32;
+use tarn_proto::splice::ProvenRow;
 use tarn_proto::state::ReadRefusal;
 use tarn_proto::{Geometry, Row, ShareNumber, SignedHeader, Table, wire};
 use tonic::Streaming;
@@ -56,7 +57,25 @@ impl ServerClient {
                 verified.extend(run.verify(&geometry, &header.header().table_root)?);
             }
         }
-        Ok(verified)
+        Ok(verified.into_iter().map(ProvenRow::into_row).collect())
+    }
+
+    /// The row of one segment, with its proof.
+    pub async fn read_proven_row(
+        &self,
+        header: &SignedHeader,
+        segment: u32,
+        deadline: Duration,
+    ) -> Result<ProvenRow, ReadError> {
+        let geometry = header.header().geometry;
+        let end = end_of(&geometry, segment, 1)?;
+        let mut runs = self.row_runs(header, segment, end, true, deadline).await?;
+        let mut proven = None;
+        while let Some(run) = runs.next().await? {
+            proven = run.verify(&geometry, &header.header().table_root)?.pop();
+        }
+        // A stream that ended without it is an error already.
+        proven.ok_or(ReadError::Refused(ReadRefusal::OutOfRange))
     }
 
     /// The blocks of `share` in `count` segments from `first` on, in order. After an error nothing follows. `deadline`
@@ -212,7 +231,7 @@ impl RowRuns {
 }
 
 impl RowRun {
-    fn verify(self, geometry: &Geometry, root: &Digest32) -> Result<Vec<Row>, ReadError> {
+    fn verify(self, geometry: &Geometry, root: &Digest32) -> Result<Vec<ProvenRow>, ReadError> {
         let misfit = ReadError::Malformed(RunError::Proofs { first_segment: self.first_segment });
         if self.proofs.len() != self.rows.len() {
             return Err(misfit);
@@ -223,7 +242,7 @@ impl RowRun {
             if !rest.is_empty() {
                 return Err(misfit);
             }
-            let row = Row::verify(geometry, root, row.segment, row.bytes, siblings)
+            let row = ProvenRow::verify(geometry, root, row.segment, row.bytes, siblings)
                 .map_err(ReadError::Forged)?;
             verified.push(row);
         }

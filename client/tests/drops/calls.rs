@@ -100,6 +100,14 @@ async fn read(table: &mut Table, stage: &Stage, drops: Drops) {
         rows.unwrap().len() == 1
     })
     .await;
+    let read_proven_row = async || {
+        let header = header(stage);
+        async move { server.read_proven_row(&header, 1, LONG).await }
+    };
+    drop_each(table, stage, ("ServerClient::read_proven_row", drops), read_proven_row, |row| {
+        row.unwrap().segment() == 1
+    })
+    .await;
     let read_blocks = async || {
         let (header, share) = (header(stage), share_at(stage, server.store()));
         async move {

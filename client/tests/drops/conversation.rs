@@ -237,6 +237,7 @@ impl Scribe {
             length: Some(header.geometry.length()),
             shares: self.columns.keys().copied().collect(),
             tests: Tests::default(),
+            base: None,
             finalize,
             ancestors: Vec::new(),
         })

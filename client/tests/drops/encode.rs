@@ -62,6 +62,7 @@ async fn passed(table: &mut Table, workers: Workers) {
     let make = async || {
         let pass = Pass {
             source: Source::file(&path).unwrap(),
+            segments: 0..encoder.geometry().segments(),
             encoder: Arc::clone(&encoder),
             reading: Reading::First,
             workers,
@@ -88,6 +89,7 @@ async fn reproduced(table: &mut Table, workers: Workers) {
     let cap = write_cap.read_cap();
     let pass = Pass {
         source: Source::Bytes(content()),
+        segments: 0..encoder.geometry().segments(),
         encoder: Arc::clone(&encoder),
         reading: Reading::First,
         workers,

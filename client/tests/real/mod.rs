@@ -33,6 +33,7 @@ pub(crate) struct RealGrid {
 }
 
 pub(crate) struct RealServer {
+    #[allow(dead_code, reason = "not every test that uses this stage looks into its stores")]
     pub(crate) store: Arc<MemoryStore>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -64,6 +65,18 @@ impl RealGrid {
         let server = &mut self.servers[number];
         server.stop.take().unwrap().send(()).unwrap();
         (&mut server.task).await.unwrap();
+    }
+
+    /// Puts an empty server in the place of this one, with its store id.
+    #[allow(dead_code, reason = "not every test that uses this stage loses disks")]
+    pub(crate) async fn empty(&mut self, number: u8) {
+        self.stop(number.into()).await;
+        let listed = &self.grid.servers()[usize::from(number)];
+        let (id, address) = (listed.store, listed.address.to_string());
+        let rng = ChaCha8Rng::seed_from_u64(number.into());
+        let listener = TcpListener::bind(address).await.unwrap();
+        let store = Arc::new(MemoryStore::new(id, 8 << 30, rng));
+        self.servers[usize::from(number)] = serve_at(store, listener).1;
     }
 
     /// Options for an overwrite by the file's creator.
@@ -98,7 +111,10 @@ impl RealGrid {
 }
 
 async fn serve(store: Arc<MemoryStore>) -> (SocketAddr, RealServer) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_at(store, TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+fn serve_at(store: Arc<MemoryStore>, listener: TcpListener) -> (SocketAddr, RealServer) {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let served = Arc::clone(&store);

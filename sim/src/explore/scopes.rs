@@ -3,7 +3,7 @@
 use super::script::opening;
 use super::{Begins, Faults, Order, Planned, Scope};
 use crate::event::{Follow, PublishTask, ReadTask, Task};
-use crate::ids::Submission;
+use crate::ids::{ClientId, Submission};
 use crate::setup::Setup;
 
 mod staged;
@@ -57,6 +57,7 @@ pub fn publish(number: u8, shape: (u8, u8, u8)) -> Task {
         length: 1,
         tombstone: false,
         follows: Follow::Whatever,
+        part: false,
         cap_holder: false,
         spent: None,
         resumes: None,
@@ -71,6 +72,18 @@ fn again(number: u8, task: Task) -> Task {
             Task::Publish(PublishTask { caller: number, seed: number.into(), ..task })
         }
         Task::Read(_) => task,
+    }
+}
+
+/// A change of a part of what the first task of the world published.
+fn part(number: u8) -> Task {
+    match publish(number, TWO_OF_THREE) {
+        Task::Publish(task) => Task::Publish(PublishTask {
+            follows: Follow::ResultOf(ClientId(0)),
+            part: true,
+            ..task
+        }),
+        Task::Read(read) => Task::Read(read),
     }
 }
 
@@ -188,6 +201,18 @@ fn small() -> Vec<Named> {
                      came after that, and whoever remembers both is down",
             size,
             scope: unlinked(),
+        },
+        Named {
+            name: "part",
+            covers: "a change of a part of a version that 3 of 3 servers must have, while one of them loses its disk and \
+                     the writer is killed and tries again",
+            size,
+            scope: Scope::of(3, [part(2)]).after(&[publish(1, (2, 3, 3))]).with(Faults {
+                emptied: 1,
+                kills: 1,
+                resumes: 1,
+                ..NONE
+            }),
         },
         Named {
             name: "rotted",

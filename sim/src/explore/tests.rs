@@ -100,6 +100,15 @@ fn a_killed_writer_s_submission_is_published_once() {
 }
 
 #[test]
+fn a_part_is_changed_where_all_have_the_rest_and_nowhere_else() {
+    let found = explore(&scope("part"));
+    assert!(found.complete && found.violation.is_none(), "{:?}", found.violation);
+    for outcome in ["published", "published before", "base missing"] {
+        assert!(found.told.contains_key(outcome), "{outcome}: {:?}", found.told);
+    }
+}
+
+#[test]
 fn a_state_is_reached_by_a_trace() {
     let found = reach(&scope("resume"), "published before");
     let trace = found.reached.expect("a second try finds what the first one made");

@@ -137,6 +137,7 @@ pub(super) const fn publish_task(submission: Submission) -> Task {
         length: 100,
         tombstone: false,
         follows: Follow::Whatever,
+        part: false,
         cap_holder: false,
         spent: None,
         resumes: None,

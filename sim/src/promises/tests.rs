@@ -190,6 +190,7 @@ impl Run {
             length: self.rng.random_range(0..3) * 40,
             tombstone: self.rng.random_bool(0.05),
             follows,
+            part: false,
             cap_holder,
             spent: None,
             resumes: None,

@@ -31,8 +31,11 @@ pub(super) const fn kind(kind: RequestKind) -> &'static str {
 pub(super) fn request(request: &Request, names: &Names) -> String {
     match request {
         Request::Query { .. } => "query".to_owned(),
-        Request::Seal { shares, made, finalize, .. } => {
+        Request::Seal { shares, made, base, finalize, .. } => {
             let mut text = format!("seal {}{}", names.of(made.version()), set(shares));
+            if let Some(base) = base {
+                let _ = write!(text, " on {}", names.of(*base));
+            }
             if let Some(certificate) = finalize {
                 let _ = write!(text, " +finalize {}", names.of(certificate.version()));
             }

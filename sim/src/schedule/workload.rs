@@ -6,7 +6,7 @@ use tarn_proto::SequenceNumber;
 
 use crate::event::{Edit, Event, Follow, PublishTask, ReadTask, TOO_LONG, Task};
 use crate::ids::{ClientId, Submission};
-use crate::options::{Habit, Options};
+use crate::options::{Habit, Options, Stream};
 use crate::promises::{self, Broken};
 use crate::world::{ReadOutcome, Told, World};
 
@@ -21,6 +21,7 @@ pub(super) struct Workload {
     options: Options,
     rng: ChaCha8Rng,
     oddities: ChaCha8Rng,
+    parts: ChaCha8Rng,
     callers: Vec<Caller>,
     next_client: u16,
     next_submission: u16,
@@ -43,7 +44,8 @@ struct Caller {
 }
 
 impl Workload {
-    pub(super) fn new(options: &Options, rng: ChaCha8Rng, oddities: ChaCha8Rng) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
+        let of = |stream: Stream| stream.of(options.seed);
         let caller = |&habit: &Habit| Caller {
             habit,
             running: None,
@@ -53,8 +55,9 @@ impl Workload {
         };
         Self {
             options: options.clone(),
-            rng,
-            oddities,
+            rng: of(Stream::Workload),
+            oddities: of(Stream::Oddities),
+            parts: of(Stream::Parts),
             callers: options.callers.iter().map(caller).collect(),
             next_client: 0,
             next_submission: 0,
@@ -107,6 +110,7 @@ impl Workload {
             length: if too_long { TOO_LONG } else { length },
             tombstone: self.rng.random_range(0..100) < 3,
             follows,
+            part: self.parts.random_range(0..1000) < self.options.parts,
             cap_holder,
             spent: at_the_end.then_some(SequenceNumber::LAST.get() - 2),
             resumes: None,
@@ -151,6 +155,7 @@ impl Workload {
                 shape: Some(shape),
                 length: 8,
                 tombstone: false,
+                part: false,
                 spent: None,
                 ..task
             })

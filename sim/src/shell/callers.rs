@@ -16,7 +16,7 @@ use tarn_client::encode::source::Source;
 use tarn_client::encode::workers::Workers;
 use tarn_client::fetch::driver::Clients;
 use tarn_client::publish::outcome::{Outcome, Report};
-use tarn_client::publish::publishing::{Job, Journal, JournalError, Publishing};
+use tarn_client::publish::publishing::{Content, Job, Journal, JournalError, Publishing};
 use tarn_client::publish::{Follows, Request};
 use tarn_client::quorum::Placement;
 use tarn_client::retrieve::reading::{RetrieveError, RetrieveRequest, retrieve};
@@ -228,11 +228,12 @@ impl Caller {
                 spent: None,
                 suspects: BTreeSet::new(),
                 left: None,
+                changes: None,
                 length: content.len() as u64,
                 tombstone: false,
             },
             write_cap: of.cap.clone(),
-            source: Source::Bytes(content),
+            content: Content::Whole(Source::Bytes(content)),
             servers: Arc::clone(&self.clients),
             roster: of.roster.clone(),
             patience: Patience::default(),

@@ -13,6 +13,7 @@ pub(super) const fn of_publish(outcome: &Outcome) -> &'static str {
         Outcome::Stale { .. } => "Stale",
         Outcome::Contended => "Contended",
         Outcome::NotEnoughServers(_) => "NotEnoughServers",
+        Outcome::BaseMissing(_) => "BaseMissing",
         Outcome::Undecided(_) => "Undecided",
         Outcome::Partial(_) => "Partial",
         Outcome::Unknown(_) => "Unknown",

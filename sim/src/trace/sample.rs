@@ -15,6 +15,7 @@ pub(crate) fn publish(client: u16) -> Event {
         length: 10,
         tombstone: false,
         follows: Follow::Whatever,
+        part: false,
         cap_holder: false,
         spent: None,
         resumes: None,

@@ -164,6 +164,7 @@ fn event() -> impl Strategy<Value = Event> {
                 length,
                 tombstone,
                 follows,
+                part: false,
                 cap_holder,
                 spent: tombstone.then_some(seed / 2),
                 resumes: cap_holder.then_some(ClientId(7)),

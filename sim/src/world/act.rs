@@ -141,6 +141,8 @@ impl World {
                     conversation,
                     shares: lane.shares.clone(),
                     tests,
+                    // Its Open has pinned it.
+                    base: None,
                     finalize: None,
                     ancestors: lane.ancestors.clone(),
                     made,

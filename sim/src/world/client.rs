@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tarn_client::base::Origin;
 use tarn_client::fetch::{Run, RunId};
 use tarn_client::publish::action::{Draft, MessageId};
-use tarn_client::publish::{self, Publish, Roster};
+use tarn_client::publish::{self, Follows, Publish, Roster};
 use tarn_client::retrieve::{self, Retrieve};
 use tarn_client::time::Millis;
 use tarn_proto::{
@@ -89,6 +89,7 @@ pub(super) struct LaneCopy {
     pub(super) server: ServerId,
     pub(super) shares: BTreeSet<ShareNumber>,
     pub(super) tests: tarn_proto::state::Tests,
+    pub(super) base: Option<VersionId>,
     pub(super) message: MessageId,
     pub(super) number: u32,
     pub(super) made: Option<Arc<Made>>,
@@ -275,17 +276,23 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
     let whole = (1, setup.window / 2 + 1, setup.window);
     let left = task.resumes.and_then(|client| oracle.journal(client)).cloned();
     let left_number = left.as_ref().map(|left| left.header.header().sequence_number);
+    let follows = oracle.resolve(task.follows);
+    let changes = match follows {
+        Follows::Version(version) if task.part && !task.tombstone => Some(version),
+        Follows::Version(_) | Follows::Whatever | Follows::Nothing => None,
+    };
     publish::Request {
         storage_index: file(),
         attempt: task.submission.attempt(),
         origin: origin(task.cap_holder, setup),
-        follows: oracle.resolve(task.follows),
+        follows,
         shape: task.shape.map(shape_of),
         first_shape: shape_of(whole),
         high_water: oracle.high_water(task.caller),
         spent: task.spent.and_then(SequenceNumber::new).max(left_number),
         left,
         suspects: oracle.suspects(task.caller),
+        changes,
         length: if task.tombstone { 0 } else { task.length },
         tombstone: task.tombstone,
     }

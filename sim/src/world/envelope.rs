@@ -70,6 +70,8 @@ pub enum Request {
         shares: BTreeSet<ShareNumber>,
         /// What must be there.
         tests: Tests,
+        /// The version that the rest is taken from, which rides on Open.
+        base: Option<VersionId>,
         /// The version.
         made: Arc<Made>,
         /// A certificate that rides on Open.

@@ -149,6 +149,7 @@ impl World {
                 conversation,
                 shares: lane.shares.clone(),
                 tests: lane.tests.clone(),
+                base: lane.base,
                 made: Arc::clone(&made),
                 finalize: lane.finalize,
                 ancestors: lane.ancestors.clone(),

@@ -155,6 +155,7 @@ impl From<&PublishOutcome> for Told {
             PublishOutcome::Stale { now } => unchanged(STALE, now),
             PublishOutcome::Contended => unchanged("contended", &None),
             PublishOutcome::NotEnoughServers(_) => unchanged("not enough servers", &None),
+            PublishOutcome::BaseMissing(_) => unchanged("base missing", &None),
             PublishOutcome::Undecided(_) => unchanged("undecided", &None),
             PublishOutcome::Cancelled => unchanged("cancelled", &None),
             PublishOutcome::SourceChanged => unchanged("source changed", &None),

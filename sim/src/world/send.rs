@@ -51,6 +51,7 @@ impl World {
                 server,
                 shares: lane.shares,
                 tests: lane.tests,
+                base: lane.base,
                 message: lane.message,
                 number,
                 made: None,

@@ -8,28 +8,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use ed25519_dalek::SigningKey;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tarn_client::base::Origin;
-use tarn_client::publish::action::{Action, Draft, MessageId};
+use tarn_client::publish::Publish;
+use tarn_client::publish::action::{Action, Draft};
 use tarn_client::publish::event::Event;
 use tarn_client::publish::outcome::Outcome;
-use tarn_client::publish::{Follows, Publish, Request, Roster};
-use tarn_client::servermap::{Failure, Patience};
+use tarn_client::servermap::Failure;
 use tarn_client::time::Millis;
-use tarn_proto::state::Tests;
 use tarn_proto::{
-    AttemptId, Certificate, ConversationId, HistoryQuery, Shape, ShareNumber, SignedHeader,
-    StorageIndex, StoreId, VerifyKey, VersionId, Window,
+    AttemptId, Certificate, ConversationId, HistoryQuery, ShareNumber, SignedHeader, StorageIndex,
+    StoreId, VerifyKey, VersionId, Window,
 };
 use tarn_server::manifest::Manifest;
 use tarn_server::slot::Slot;
 
+use crate::messages::{Ask, Message, brief, name};
 use crate::servers::{slot, table};
 
 const LENGTH: u64 = 8;
 const PROMISE: u64 = 30_000;
 
 mod checks;
+mod messages;
 mod servers;
+mod writers;
 
 #[test]
 fn no_interleaving_forks_or_loses_a_published_version() {
@@ -88,50 +89,6 @@ struct Writer {
 /// What a writer's driver keeps of a conversation: with whom, which shares, of what, built on what.
 type Lane = (StoreId, BTreeSet<ShareNumber>, SignedHeader, Vec<SignedHeader>);
 
-#[derive(Debug, Clone)]
-enum Message {
-    To(usize, Event),
-    Ask(usize, StoreId, Box<Ask>),
-    End(StoreId, ConversationId),
-}
-
-#[derive(Debug, Clone)]
-enum Ask {
-    Query {
-        message: MessageId,
-        history: HistoryQuery,
-        conversation: Option<ConversationId>,
-    },
-    Seal {
-        message: MessageId,
-        conversation: ConversationId,
-        shares: BTreeSet<ShareNumber>,
-        tests: Tests,
-        header: SignedHeader,
-        ancestors: Vec<SignedHeader>,
-    },
-    Commit {
-        message: MessageId,
-        conversation: ConversationId,
-        header: SignedHeader,
-    },
-    Extend {
-        message: MessageId,
-        conversation: ConversationId,
-    },
-    Bring {
-        message: MessageId,
-        header: SignedHeader,
-        shares: BTreeSet<ShareNumber>,
-        certificate: Option<Certificate>,
-        ancestors: Vec<SignedHeader>,
-    },
-    Finalize {
-        message: MessageId,
-        certificate: Certificate,
-    },
-}
-
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -168,53 +125,6 @@ impl World {
         world
     }
 
-    /// A new submission, or another try of one that was cut off.
-    fn add_writer(&mut self, attempt: Option<AttemptId>) {
-        let id = self.writers.len();
-        let attempt =
-            attempt.unwrap_or_else(|| AttemptId::new([u8::try_from(id).unwrap() + 1; 16]));
-        let n = u32::try_from(self.servers.len()).unwrap();
-        let k = self.rng.random_range(1..=n);
-        let happy = self.rng.random_range(1..=n);
-        let shape = Shape::new(k, happy, n).unwrap();
-        let follows = match (self.published.last(), self.rng.random_range(0..4)) {
-            (Some(&version), 0) => Follows::Version(version),
-            _ => Follows::Whatever,
-        };
-        let request = Request {
-            storage_index: self.storage_index(),
-            attempt,
-            origin: Origin::Creator(self.window.clone()),
-            follows,
-            shape: Some(shape),
-            first_shape: shape,
-            high_water: None,
-            spent: None,
-            suspects: BTreeSet::new(),
-            left: None,
-            length: LENGTH,
-            tombstone: false,
-        };
-        let roster = Roster(self.servers.keys().copied().collect());
-        let rng = ChaCha8Rng::seed_from_u64(self.seed * 1000 + id as u64);
-        let machine = Publish::new(
-            request,
-            roster,
-            Patience { floor: Millis(500), ..Patience::default() },
-            rng,
-        );
-        let writer = Writer {
-            machine,
-            attempt,
-            lanes: BTreeMap::new(),
-            ended: false,
-            killed: false,
-            began: self.now,
-        };
-        self.writers.insert(id, writer);
-        self.in_flight.push(Message::To(id, Event::Started));
-    }
-
     fn storage_index(&self) -> StorageIndex {
         VerifyKey::of(&self.key).storage_index()
     }
@@ -235,51 +145,6 @@ impl World {
             self.check();
         }
         self.outcomes
-    }
-
-    /// Something happens that nobody asked for.
-    fn disturb(&mut self) {
-        match self.rng.random_range(0..400) {
-            0..8 if self.losses > 0 => {
-                self.now += PROMISE;
-                self.log.push("promises lapse".to_owned());
-            }
-            8..11 if self.losses > 0 => {
-                let store = self.any_store();
-                let si = self.storage_index();
-                let server = self.servers.get_mut(&store).unwrap();
-                server.slot = slot(store, si, server.slot.manifest().clone());
-                self.log.push(format!("{store:?} restarts"));
-            }
-            11..14 if self.losses > 0 => {
-                // A writer is killed; its submission may be tried again.
-                let running: Vec<usize> =
-                    self.writers.iter().filter(|(_, w)| !w.ended).map(|(&id, _)| id).collect();
-                if let Some(&id) = running.first() {
-                    self.log.push(format!("writer {id} is killed"));
-                    let writer = self.writers.get_mut(&id).unwrap();
-                    (writer.ended, writer.killed) = (true, true);
-                    let attempt = writer.attempt;
-                    let lanes: Vec<_> =
-                        writer.lanes.iter().map(|(c, (store, ..))| (*store, *c)).collect();
-                    self.in_flight
-                        .retain(|message| !matches!(message, Message::To(to, _) if *to == id));
-                    for (store, conversation) in lanes {
-                        self.in_flight.push(Message::End(store, conversation));
-                    }
-                    if self.rng.random_bool(0.5) {
-                        self.add_writer(Some(attempt));
-                    }
-                }
-            }
-            14..18 if self.writers.len() < 9 => self.add_writer(None),
-            _ => {}
-        }
-    }
-
-    fn any_store(&mut self) -> StoreId {
-        let index = self.rng.random_range(0..self.servers.len());
-        *self.servers.keys().nth(index).unwrap()
     }
 
     /// Delivers one message, or loses it.
@@ -361,6 +226,7 @@ impl World {
                         conversation: lane.conversation,
                         shares: lane.shares,
                         tests: lane.tests,
+                        base: lane.base,
                         header: header.clone(),
                         ancestors: ancestors.clone(),
                     };
@@ -371,7 +237,16 @@ impl World {
             }
             Action::Retest { message, server, conversation, tests } => {
                 let (_, shares, header, ancestors) = self.writers[&id].lanes[&conversation].clone();
-                ask(server, Ask::Seal { message, conversation, shares, tests, header, ancestors })
+                let seal = Ask::Seal {
+                    message,
+                    conversation,
+                    shares,
+                    tests,
+                    base: None,
+                    header,
+                    ancestors,
+                };
+                ask(server, seal)
             }
             Action::Extend { message, server, conversation } => {
                 ask(server, Ask::Extend { message, conversation })
@@ -424,39 +299,5 @@ impl World {
         {
             self.published.push(published.version);
         }
-    }
-}
-
-impl Ask {
-    /// The message, and the conversation that breaks when it is lost.
-    const fn names(&self) -> (MessageId, Option<ConversationId>) {
-        match self {
-            Self::Query { message, .. }
-            | Self::Bring { message, .. }
-            | Self::Finalize { message, .. } => (*message, None),
-            Self::Seal { message, conversation, .. }
-            | Self::Commit { message, conversation, .. }
-            | Self::Extend { message, conversation } => (*message, Some(*conversation)),
-        }
-    }
-}
-
-fn brief(event: &Event) -> String {
-    format!("{event:?}").chars().take(200).collect()
-}
-
-const fn name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Published(_) => "published",
-        Outcome::UncoordinatedWrite { .. } => "uncoordinated write",
-        Outcome::Stale { .. } => "stale",
-        Outcome::Contended => "contended",
-        Outcome::NotEnoughServers(_) => "not enough servers",
-        Outcome::Undecided(_) => "undecided",
-        Outcome::Partial(_) => "partial",
-        Outcome::Unknown(_) => "unknown",
-        Outcome::Cancelled => "cancelled",
-        Outcome::SourceChanged => "source changed",
-        Outcome::Failed { .. } => "failed",
     }
 }

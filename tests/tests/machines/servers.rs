@@ -11,6 +11,7 @@ use tarn_proto::signing::Statement;
 use tarn_proto::table::block_hash;
 use tarn_proto::{
     AttemptId, Refusal, Row, Shape, ShareNumber, SignedHeader, StorageIndex, StoreId, Table,
+    VersionId,
 };
 use tarn_server::manifest::{Content, Extent, Manifest};
 use tarn_server::slot::{
@@ -18,7 +19,8 @@ use tarn_server::slot::{
     Verdict, VerifiedWrite,
 };
 
-use crate::{Ask, LENGTH, PROMISE, World};
+use crate::messages::Ask;
+use crate::{LENGTH, PROMISE, World};
 
 impl World {
     /// One server's answer; none when the message belongs to a stream that is gone.
@@ -39,9 +41,12 @@ impl World {
                 let state = slot.state(now, Some(history), conversation);
                 Some(Event::Mapped { message, state })
             }
-            Ask::Seal { message, conversation, shares, tests, header, ancestors } => {
+            Ask::Seal { message, conversation, shares, tests, base, header, ancestors } => {
                 if server.gone.contains(&conversation) {
                     return dead(message);
+                }
+                if base.is_some_and(|base| !has_whole(slot, base, &shares)) {
+                    return refused(message, Refusal::BaseMissing, slot);
                 }
                 let _ = slot.open(conversation);
                 let prepare = Statement::Prepare { store, header: header.bytes() }.sign(&self.key);
@@ -104,6 +109,12 @@ impl World {
             }
         }
     }
+}
+
+/// Whether the rest of a change of these shares can be taken from what is held.
+fn has_whole(slot: &Slot, base: VersionId, shares: &BTreeSet<ShareNumber>) -> bool {
+    let held = slot.manifest().generation(base);
+    held.is_some_and(|held| shares.iter().all(|&share| held.is_whole(share)))
 }
 
 fn changed(

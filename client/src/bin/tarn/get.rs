@@ -1,6 +1,6 @@
 //! `tarn get`: a version of a file, or a part of it, comes back. Which version that is, the library decides.
 
-mod failed;
+pub(crate) mod failed;
 mod output_file;
 
 use std::io::ErrorKind;

@@ -81,20 +81,9 @@ impl Names {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
-        let at_path = |path: &Path| {
-            let records = by_path(&transaction, path).map_err(&failed)?;
-            Ok::<_, NamesError>(records.into_iter().find(|record| on.has(record)))
-        };
-        let known = match wanted {
-            Wanted::Path(path) => at_path(path)?,
-            Wanted::Name(name, _) => by_name(&transaction, name).map_err(&failed)?,
-        };
-        if let Some(record) = known {
-            return if on.has(&record) {
-                Ok(Found::Existing(record))
-            } else {
-                Err(NamesError::OtherGrid { name: record.name, grid: record.grid })
-            };
+        let at_path = |path: &Path| on.at_path(&transaction, path).map_err(&failed);
+        if let Some(record) = on.known(&transaction, wanted).map_err(&failed)? {
+            return on.here(record).map(Found::Existing);
         }
         let (name, path) = match wanted {
             Wanted::Path(path) => {
@@ -110,6 +99,18 @@ impl Names {
         record::insert(&transaction, &record).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         Ok(Found::Created(record))
+    }
+
+    /// The file that is wanted on this grid, if there is one already.
+    pub(crate) fn find_wanted(
+        &self,
+        wanted: &Wanted,
+        on: InUse<'_>,
+    ) -> Result<Option<FileRecord>, NamesError> {
+        let known = on
+            .known(&self.connection, wanted)
+            .map_err(NamesError::during("look up the file", &self.file))?;
+        known.map(|record| on.here(record)).transpose()
     }
 
     /// The file of this name.
@@ -186,6 +187,33 @@ impl InUse<'_> {
             Some(window) => window.stores().iter().any(|&store| self.grid.find(store).is_some()),
             None => record.grid == self.label,
         }
+    }
+
+    fn here(&self, record: FileRecord) -> Result<FileRecord, NamesError> {
+        if self.has(&record) {
+            Ok(record)
+        } else {
+            Err(NamesError::OtherGrid { name: record.name, grid: record.grid })
+        }
+    }
+
+    fn known(
+        &self,
+        connection: &Connection,
+        wanted: &Wanted,
+    ) -> rusqlite::Result<Option<FileRecord>> {
+        match wanted {
+            Wanted::Path(path) => self.at_path(connection, path),
+            Wanted::Name(name, _) => by_name(connection, name),
+        }
+    }
+
+    fn at_path(
+        &self,
+        connection: &Connection,
+        path: &Path,
+    ) -> rusqlite::Result<Option<FileRecord>> {
+        Ok(by_path(connection, path)?.into_iter().find(|record| self.has(record)))
     }
 }
 

@@ -1,7 +1,7 @@
-//! `tarn publish`: a file or a pipe becomes the newest version of a named file. Where the bytes come from is in
-//! `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in `submission`, and what
-//! becomes of one whose content is lost, in `lost`; the way from there to its end, in `one`; how the end is told, in
-//! `told`. Several files, and folders of them, are in `many`.
+//! `tarn publish`: a file or a pipe becomes the newest version of a named file, or, in `part`, a range of it. Where the
+//! bytes come from is in `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in
+//! `submission`, and what becomes of one whose content is lost, in `lost`; the way from there to its end, in `one`; how the
+//! end is told, in `told`. Several files, and folders of them, are in `many`.
 
 mod file;
 mod input;
@@ -9,19 +9,23 @@ mod journal;
 mod lost;
 mod many;
 mod one;
+mod part;
 mod progress;
 mod settle;
+mod shape;
 mod submission;
 mod told;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use tarn_client::publish::outcome::Report;
 use tarn_client::publish::publishing::Publishing;
-use tarn_proto::{Shape, VersionId};
+use tarn_proto::VersionId;
 
 use self::file::{File, Meant};
 use self::input::Input;
-use self::one::Place;
+use self::one::{Ended, Place};
+use self::part::PartArgs;
+use self::shape::ShapeArgs;
 use self::submission::Submission;
 use crate::cli::Global;
 use crate::error::CommandError;
@@ -36,20 +40,23 @@ pub(crate) use self::input::Source;
 
 /// Publishes files: encrypted and signed here, cut into shares, durable on a quorum of servers when it returns.
 ///
-/// Publishing the same path again updates the same file. Of a folder, every regular file below it is published.
+/// Publishing the same path again updates the same file. Of a folder, every regular file below it is published. With
+/// --offset or --append only a part of a file is changed, and only that is sent.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tarn publish report.pdf
   tarn publish notes.txt photos               a file, and all files in a folder, side by side
   tar c photos | tarn publish - --name photos.tar
   tarn publish report.pdf --k 5 --n 8         any 5 of 8 shares bring it back
+  tarn publish sector --name disk.img --offset 1048576
+  date | tarn publish - --name log --append
   tarn publish report.pdf --if-version ID     only if nobody published since")]
 pub(crate) struct Args {
     /// The file or folder to publish; - reads standard input.
     #[arg(value_name = "FILE|-", requires_if("-", "as"), value_parser = OsStringValueParser::new().map(Source::from))]
     source: Source,
     /// More files and folders.
-    #[arg(value_name = "FILE", conflicts_with_all = ["as", "if_version"],
+    #[arg(value_name = "FILE", conflicts_with_all = ["as", "if_version", "part"],
           value_parser = OsStringValueParser::new().map(Source::from))]
     more: Vec<Source>,
     /// Publish as the file of this name [default: the path's file, else a name made from the path].
@@ -61,6 +68,8 @@ pub(crate) struct Args {
     /// Publish only if this is the newest version: its full id.
     #[arg(long, value_name = "ID", value_parser = parse_version)]
     if_version: Option<VersionId>,
+    #[command(flatten)]
+    part: PartArgs,
     #[command(flatten)]
     shape: ShapeArgs,
     /// Of several files, publish so many at once; large ones fewer.
@@ -81,41 +90,20 @@ impl Args {
             Target::Name(name) => (Some(name), None),
             Target::Cap(cap) => (None, Some(TargetText::of(&cap))),
         };
-        let (more, if_version, shape) = (Vec::new(), None, ShapeArgs::default());
-        Self { source, more, name, cap, if_version, shape, at_once: 1, json, only_resumes: true }
-    }
-}
-
-/// How a version is cut, as far as it was said.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
-pub(crate) struct ShapeArgs {
-    /// How many shares bring the file back [default: 3, or as the file has it].
-    #[arg(long, value_name = "NUMBER")]
-    k: Option<u32>,
-    /// On how many servers distinct shares must be [default: half way between k and n].
-    #[arg(long, value_name = "NUMBER")]
-    happy: Option<u32>,
-    /// How many shares there are [default: 10, or as the file has it].
-    #[arg(long, value_name = "NUMBER")]
-    n: Option<u32>,
-}
-
-impl ShapeArgs {
-    /// Whether anything was said.
-    pub(crate) const fn is_said(&self) -> bool {
-        self.k.is_some() || self.happy.is_some() || self.n.is_some()
-    }
-
-    /// The shape that is meant, of a file that has this one so far.
-    pub(crate) fn applied_to(&self, current: Shape) -> Result<Shape, CommandError> {
-        let k = self.k.unwrap_or_else(|| current.k().into());
-        let n = self.n.unwrap_or_else(|| current.n().into());
-        let shape = match self.happy {
-            Some(happy) => Shape::new(k, happy, n),
-            None if (k, n) == (current.k().into(), current.n().into()) => Ok(current),
-            None => Shape::with_default_happy(k, n),
-        };
-        shape.map_err(CommandError::usage)
+        let (more, if_version) = (Vec::new(), None);
+        let (part, shape) = (PartArgs::default(), ShapeArgs::default());
+        Self {
+            source,
+            more,
+            name,
+            cap,
+            if_version,
+            part,
+            shape,
+            at_once: 1,
+            json,
+            only_resumes: true,
+        }
     }
 }
 
@@ -169,18 +157,28 @@ async fn publish(
     let names = SharedNames::open(home.data())?;
     unfinished::sweep(&names.lock(), home)?;
     let file = File::find(args, meant, session, &mut names.lock())?;
-    let submission = Submission::choose(input, &file, &names, session, home).await?;
-    if args.only_resumes && submission.earlier.is_none() {
-        let why = "its content is not what was being published any more";
-        let mut names = Names::open(home.data())?;
-        return lost::tell(&file, why, args.json, &mut names, session, home).await;
-    }
-    submission.announce();
     let place = Place { session, home, names };
-    let watch = async |publishing: &mut Publishing| watch(publishing, session).await;
-    let mut ended = one::publish(args, file, submission, &place, watch).await?;
-    let told = ended.told(session.grid());
-    let printed = if args.json { output::print(told.json()) } else { told.print() };
+    let ended = match args.part.at() {
+        Some(at) => part::publish(args, at, file, input, &place).await?,
+        None => {
+            let submission = Submission::choose(input, &file, &place.names, session, home).await?;
+            if args.only_resumes && submission.earlier.is_none() {
+                let why = "its content is not what was being published any more";
+                let mut names = Names::open(home.data())?;
+                return lost::tell(&file, why, args.json, &mut names, session, home).await;
+            }
+            submission.announce();
+            let watch = async |publishing: &mut Publishing| watch(publishing, session).await;
+            one::publish(args, file, submission, &place, watch).await?
+        }
+    };
+    tell(ended, args.json, &place).await
+}
+
+/// Tells how it ended, and leaves what is left to be done behind.
+async fn tell(mut ended: Ended, json: bool, place: &Place<'_>) -> Result<(), CommandError> {
+    let told = ended.told(place.session.grid());
+    let printed = if json { output::print(told.json()) } else { told.print() };
     let outcome = told.ended();
     if printed.is_ok() {
         ended.take_off_record(&place.names)?;
@@ -256,19 +254,5 @@ mod tests {
         let args = typed(&["file", "--json", "--if-version", &"ab".repeat(32)]).unwrap();
         assert_eq!(args.if_version, Some(VersionId::new([0xab; 32])));
         assert!(args.json && args.cap.is_none());
-    }
-
-    #[test]
-    fn what_is_not_said_of_the_shape_stays() {
-        let of = |words: &[&str], current| typed(words).unwrap().shape.applied_to(current);
-        let odd = Shape::new(2, 2, 9).unwrap();
-        assert_eq!(of(&["f"], odd).unwrap(), odd);
-        assert_eq!(of(&["f", "--k", "2"], odd).unwrap(), odd);
-        let wider = of(&["f", "--n", "12"], odd).unwrap();
-        assert_eq!((wider.k(), wider.happy(), wider.n()), (2, 7, 12));
-        let chosen = of(&["f", "--k", "1", "--happy", "1", "--n", "1"], odd).unwrap();
-        assert_eq!((chosen.k(), chosen.happy(), chosen.n()), (1, 1, 1));
-        let error = of(&["f", "--k", "10"], odd).unwrap_err();
-        assert_eq!(error.exit() as u8, 2);
     }
 }

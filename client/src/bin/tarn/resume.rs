@@ -11,8 +11,8 @@ use crate::unfinished::Unfinished;
 
 /// Goes on with a publish that was cut off, and says how it ends. It takes effect once, whatever had been done.
 ///
-/// Publishing the same content again does the same. If its content is gone or was changed, it is settled as far as
-/// servers tell: whether it took effect, or never will, or that this is not known yet.
+/// Publishing the same content again does the same. If its content is gone or was changed, or if it was to change a part
+/// of the file, it is settled as far as servers tell: whether it took effect, or never will, or that this is not known yet.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tarn resume report.pdf")]
 pub(crate) struct Args {
@@ -40,6 +40,7 @@ pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(),
         });
     };
     let source = match (&last.newest.input, last.kept_input(home)) {
+        _ if last.is_part() => Source::Part,
         (_, Some(kept)) => Source::Kept(kept),
         (Some(path), None) => Source::File(path.clone()),
         (None, None) => Source::Lost,

@@ -151,6 +151,16 @@ impl Unfinished {
         Ok(unfinished)
     }
 
+    /// Whether nobody runs it and its input is its content.
+    pub(crate) fn can_be_sent_again(&self) -> bool {
+        self.runs.is_none() && !self.is_part()
+    }
+
+    /// Whether it changed a part of the file: what it made of it is nowhere here.
+    pub(crate) fn is_part(&self) -> bool {
+        self.entries.iter().any(|entry| entry.part)
+    }
+
     /// What it had kept of a pipe, if it is there.
     pub(crate) fn kept_input(&self, home: &Home) -> Option<PathBuf> {
         Some(Traces::of(home, self.attempt).input()).filter(|path| path.exists())

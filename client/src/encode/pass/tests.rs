@@ -18,7 +18,8 @@ fn pass(source: Source, length: u64, reading: Reading) -> Pass {
     let cap = WriteCap::from_secret(Zeroizing::new([7; 32])).read_cap();
     let attempt = AttemptId::new([1; 16]);
     let encoder = SegmentEncoder::new(&cap, geometry, attempt, SequenceNumber::FIRST);
-    Pass { source, encoder: Arc::new(encoder), reading, workers: Workers::default() }
+    let segments = 0..geometry.segments();
+    Pass { source, segments, encoder: Arc::new(encoder), reading, workers: Workers::default() }
 }
 
 fn plaintext(length: usize) -> Vec<u8> {
@@ -240,4 +241,35 @@ async fn an_empty_source_has_an_empty_table_and_no_pieces() {
     let pass = pass(Source::Bytes(Bytes::new()), 0, Reading::First);
     let (table, pieces) = tokio::join!(pass.run(vec![lane], unblocked), drain(pieces));
     assert_eq!((table.unwrap().len(), pieces.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_stretch_gets_the_rows_and_blocks_that_the_whole_has_there() {
+    let whole = table_of(bytes(100), 100).await;
+    let stretch = Source::Bytes(plaintext(100)[32..80].to_vec().into());
+    let mut pass = pass(stretch, 100, Reading::First);
+    pass.segments = 2..5;
+    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)]);
+    let (rows, pieces) = tokio::join!(pass.run(vec![lane], unblocked), drain(pieces));
+    let rows = rows.unwrap();
+    assert_eq!(rows.len(), 3);
+    for (place, piece) in (0..).zip(&pieces) {
+        assert_eq!((piece.segment, rows.row(place)), (place + 2, whole.row(place + 2)));
+    }
+
+    pass.reading = Reading::Again(rows.clone());
+    assert_eq!(pass.run(Vec::new(), unblocked).await.unwrap(), rows);
+    let mut changed = plaintext(100)[32..80].to_vec();
+    changed[20] ^= 1;
+    pass.source = Source::Bytes(changed.into());
+    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)]);
+    let (result, pieces) = tokio::join!(pass.run(vec![lane], unblocked), drain(pieces));
+    assert_eq!((change(result), pieces.len()), (SourceChange::Content { segment: 3 }, 1));
+}
+
+#[tokio::test]
+async fn a_stretch_of_no_segments_has_no_rows() {
+    let mut pass = pass(Source::Bytes(Bytes::new()), 32, Reading::First);
+    pass.segments = 2..2;
+    assert!(pass.run(Vec::new(), unblocked).await.unwrap().is_empty());
 }

@@ -69,7 +69,8 @@ impl Encoding {
             draft.sequence_number,
         ));
         let pass = Pass {
-            source: context.source.clone(),
+            source: context.content.source().clone(),
+            segments: context.content.segments(&draft.geometry),
             encoder,
             reading: Reading::First,
             workers: context.workers,
@@ -85,9 +86,13 @@ impl Encoding {
             // Every lane was let go: the machine waits for nothing of this pass.
             () = complete.closed() => return,
         };
-        match encoded {
-            Ok(table) => {
-                let header = draft.complete(table.root(), context.read_cap.key_check());
+        match encoded.map(|rows| context.content.table_root(&rows)) {
+            Ok(None) => {
+                let cause = "the change does not fit in where it should".to_owned();
+                context.tell(Event::SourceFailed(SourceFailure::Unreadable { cause }));
+            }
+            Ok(Some(root)) => {
+                let header = draft.complete(root, context.read_cap.key_check());
                 let header = SignedHeader::sign(&context.write_cap.signing_key(), header);
                 // The event is in the queue before any lane can seal.
                 context.tell(Event::Encoded { header: header.clone() });

@@ -61,6 +61,7 @@ impl LaneTask {
             length: Some(self.geometry.length()),
             shares: self.lane.shares.iter().copied().collect(),
             tests: self.lane.tests.clone(),
+            base: self.lane.base,
             finalize: self.finalize,
             ancestors: self.ancestors,
         });

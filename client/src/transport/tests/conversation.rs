@@ -35,6 +35,7 @@ fn open_request() -> OpenRequest {
         length: None,
         shares: vec![share(0), share(2)],
         tests: Tests::default(),
+        base: None,
         finalize: None,
         ancestors: Vec::new(),
     }

@@ -131,6 +131,7 @@ impl<M: Mistake> Lens<M> {
             }
             Outcome::Contended
             | Outcome::NotEnoughServers(_)
+            | Outcome::BaseMissing(_)
             | Outcome::Undecided(_)
             | Outcome::Cancelled
             | Outcome::SourceChanged

@@ -42,12 +42,15 @@ pub(super) fn write_request(request: &Request, out: &mut Writer) {
                 out.bytes(stream.as_bytes());
             }
         }
-        Request::Seal { conversation, shares, tests, made, finalize, ancestors } => {
+        Request::Seal { conversation, shares, tests, base, made, finalize, ancestors } => {
             out.byte(1).bytes(conversation.as_bytes()).version(Some(made.version()));
             for share in shares {
                 out.byte(share.get());
             }
             write_tests(tests, out);
+            if base.is_some() {
+                out.version(*base);
+            }
             out.version(finalize.map(|certificate| certificate.version()));
             write_ancestors(ancestors, out);
         }

@@ -1,7 +1,9 @@
 //! What a simulated server does about a request, stage by stage: what the shipped service does around the shipped slot.
 
-use tarn_proto::{ConversationId, Refusal};
-use tarn_server::slot::{Change, Claim, Damage, Now};
+use std::collections::BTreeSet;
+
+use tarn_proto::{ConversationId, Refusal, ShareNumber, VersionId};
+use tarn_server::slot::{Change, Claim, Damage, Now, Slot};
 
 use super::{Handled, Server, Stage};
 use crate::event::{Lie, Manner};
@@ -101,7 +103,8 @@ impl Server {
     }
 
     fn handle_seal(&mut self, now: Now, request: &Request, stage: &Stage) -> Handled {
-        let Request::Seal { conversation, shares, tests, made, finalize, ancestors } = request
+        let Request::Seal { conversation, shares, tests, base, made, finalize, ancestors } =
+            request
         else {
             return Handled::Silent;
         };
@@ -120,6 +123,9 @@ impl Server {
         }
         if self.streams.insert(*conversation) && !slot.open(*conversation) {
             return gone();
+        }
+        if *stage != Stage::Fenced && base.is_some_and(|base| !has_whole(slot, base, shares)) {
+            return self.refuse(now, *conversation, Refusal::BaseMissing);
         }
         let prepared = made.prepared(self.id.store());
         let claim = Claim {
@@ -206,6 +212,12 @@ impl Server {
             | Request::ReadBlocks { .. } => None,
         }
     }
+}
+
+/// Whether the rest of what a change of this version sends of these shares can be taken from what is held.
+fn has_whole(slot: &Slot, base: VersionId, shares: &BTreeSet<ShareNumber>) -> bool {
+    let held = slot.manifest().generation(base);
+    held.is_some_and(|held| shares.iter().all(|&share| held.is_whole(share)))
 }
 
 fn gone() -> Handled {

@@ -11,7 +11,7 @@ use crate::error::{CommandError, Exit};
 use crate::output;
 
 /// Says which server failed how, and makes the sentence; with `json`, prints the one object too.
-pub(super) fn failed(error: &RetrieveError, grid: &Grid, json: bool) -> CommandError {
+pub(crate) fn failed(error: &RetrieveError, grid: &Grid, json: bool) -> CommandError {
     for (store, trouble) in &error.troubles {
         output::say(line(*store, trouble, grid));
     }

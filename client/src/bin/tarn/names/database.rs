@@ -10,7 +10,7 @@ use crate::error::CommandError;
 use crate::home;
 
 /// The format this command writes. Older ones are brought up to it; a database of a newer one is not touched.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// How long one command waits for another's transaction; these take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -53,7 +53,12 @@ const SUSPECTS: &str = "
         strikes INTEGER NOT NULL,
         until   INTEGER NOT NULL
     ) STRICT;
-    PRAGMA user_version = 2;
+";
+
+/// What came with format 3: whether a publish changes a part of its file only.
+const PARTS: &str = "
+    ALTER TABLE journal ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
+    PRAGMA user_version = 3;
 ";
 
 /// From format 1, whose journal did not say where the content came from, and which did not remember slow servers.
@@ -187,11 +192,16 @@ pub(super) fn open(file: &Path) -> Result<Connection, NamesError> {
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
     match format {
         FORMAT => {}
-        0 | 1 => {
+        0..FORMAT => {
             let transaction = connection.transaction().map_err(&failed)?;
-            let changes = if format == 0 { SCHEMA } else { FROM_1 };
-            transaction.execute_batch(changes).map_err(&failed)?;
-            transaction.execute_batch(SUSPECTS).map_err(&failed)?;
+            let changes: &[&str] = match format {
+                0 => &[SCHEMA, SUSPECTS, PARTS],
+                1 => &[FROM_1, SUSPECTS, PARTS],
+                _ => &[PARTS],
+            };
+            for change in changes {
+                transaction.execute_batch(change).map_err(&failed)?;
+            }
             transaction.commit().map_err(&failed)?;
         }
         found => {

@@ -24,6 +24,8 @@ pub(crate) struct JournalEntry {
     pub(crate) written_at: UnixSeconds,
     /// Where its content is: the published file, or what came through a pipe.
     pub(crate) input: Option<PathBuf>,
+    /// Whether it changes a part of the file: its content cannot be had from its input.
+    pub(crate) part: bool,
 }
 
 impl JournalEntry {
@@ -41,9 +43,9 @@ impl Names {
         self.connection
             .execute(
                 "INSERT OR REPLACE INTO journal
-                    (version, attempt, storage_index, header, verify_key, signature, placement, written_at, input)
+                    (version, attempt, storage_index, header, verify_key, signature, placement, written_at, input, part)
                  VALUES (:version, :attempt, :storage_index, :header, :verify_key, :signature, :placement, :written_at,
-                         :input)",
+                         :input, :part)",
                 named_params! {
                     ":version": entry.signed.version().as_bytes(),
                     ":attempt": header.attempt.as_bytes(),
@@ -54,6 +56,7 @@ impl Names {
                     ":placement": entry.placement.to_string(),
                     ":written_at": seconds_to_sql(entry.written_at),
                     ":input": entry.input.as_ref().map(|path| path.as_os_str().as_bytes()),
+                    ":part": entry.part,
                 },
             )
             .map_err(NamesError::during("journal the publish", &self.file))?;
@@ -111,5 +114,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
         input: row
             .get::<_, Option<Vec<u8>>>("input")?
             .map(|path| PathBuf::from(OsStr::from_bytes(&path))),
+        part: row.get("part")?,
     })
 }

@@ -6,13 +6,12 @@ use std::time::Duration;
 use tarn_client::caps::WriteCap;
 use tarn_client::grid::GridServer;
 use tarn_client::suspects::{Heard, Suspects};
-use tarn_proto::geometry::Geometry;
-use tarn_proto::{
-    AttemptId, Header, SequenceNumber, Shape, SignedHeader, StoreId, VersionId, Window,
-};
+use tarn_proto::{SequenceNumber, Shape, StoreId, VersionId, Window};
 use zeroize::Zeroizing;
 
 use super::*;
+
+mod journal;
 
 const NOW: UnixSeconds = UnixSeconds::new(1_700_000_000);
 
@@ -100,6 +99,21 @@ fn another_path_with_the_same_last_part_gets_a_numbered_name() {
     assert_eq!(publish("/a/x", 1), "x");
     assert_eq!(publish("/b/x", 2), "x-2");
     assert_eq!(publish("/c/x", 3), "x-3");
+}
+
+#[test]
+fn a_file_that_is_wanted_is_found_only_if_it_is_there() {
+    let (_folder, mut names) = names();
+    let (here, elsewhere) = (grid(1), grid(7));
+    let by_name = Wanted::Name(name("x"), None);
+    assert_eq!(names.find_wanted(&path("/a/x"), on("g", &here)).unwrap(), None);
+    let made = names.create_or_find(&path("/a/x"), on("g", &here), NOW, || new_file(1, &here));
+    let made = created(made.unwrap());
+    for wanted in [&path("/a/x"), &by_name] {
+        assert_eq!(names.find_wanted(wanted, on("g", &here)).unwrap(), Some(made.clone()));
+    }
+    let other = names.find_wanted(&by_name, on("h", &elsewhere));
+    assert!(matches!(other, Err(NamesError::OtherGrid { .. })));
 }
 
 #[test]
@@ -194,49 +208,6 @@ fn the_high_water_mark_never_goes_down_and_outlives_the_name() {
     assert_eq!(names.raise_high_water(file, last).unwrap(), last);
 }
 
-fn entry(seed: u8) -> JournalEntry {
-    let header = Header {
-        tombstone: false,
-        storage_index: cap(seed).verify_cap().storage_index(),
-        sequence_number: SequenceNumber::FIRST,
-        predecessor: None,
-        shape: Shape::default(),
-        geometry: Geometry::new(Shape::default(), 1, 0).unwrap(),
-        table_root: tarn_proto::merkle::empty_root(),
-        attempt: AttemptId::new([seed; 16]),
-        key_check: [0; 16],
-        window: Window::new(vec![StoreId::new([1; 16])]).unwrap(),
-        joint: None,
-    };
-    JournalEntry {
-        signed: SignedHeader::sign(&cap(seed).signing_key(), header),
-        placement: serde_json::json!({ "0": "0101" }),
-        written_at: NOW,
-        input: Some(PathBuf::from("/a/x")),
-    }
-}
-
-#[test]
-fn a_journalled_publish_survives_its_process_and_keeps_the_name() {
-    let (folder, mut names) = names();
-    let grid = grid(1);
-    created(
-        names.create_or_find(&path("/a/x"), on("g", &grid), NOW, || new_file(1, &grid)).unwrap(),
-    );
-    let (ours, others) = (entry(1), entry(2));
-    names.journal_write(&ours).unwrap();
-    names.journal_write(&others).unwrap();
-    drop(names);
-
-    let mut names = Names::open(folder.path()).unwrap();
-    let file = ours.signed.header().storage_index;
-    assert_eq!(names.journal_pending(Some(file)).unwrap(), vec![ours.clone()]);
-    assert!(matches!(names.forget(&name("x")), Err(NamesError::Unsettled(_))));
-    names.journal_clear(ours.signed.version()).unwrap();
-    assert_eq!(names.journal_pending(Some(file)).unwrap(), vec![]);
-    names.forget(&name("x")).unwrap();
-}
-
 #[test]
 fn a_forgotten_name_is_unknown() {
     let (_folder, mut names) = names();
@@ -310,36 +281,6 @@ fn a_row_that_cannot_have_been_written_is_called_damaged() {
         assert!(matches!(error, NamesError::Damaged { .. }), "{damage}: {error}");
         names.connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
     }
-}
-
-#[test]
-fn a_database_of_a_newer_tarn_is_left_alone() {
-    let (folder, names) = names();
-    names.connection.pragma_update(None, "user_version", 3).unwrap();
-    drop(names);
-    let error = Names::open(folder.path()).unwrap_err();
-    assert!(matches!(error, NamesError::OtherFormat { found: 3, .. }));
-}
-
-#[test]
-fn a_database_of_the_first_format_keeps_its_journal() {
-    let (folder, mut names) = names();
-    names.journal_write(&entry(1)).unwrap();
-    names
-        .connection
-        .execute_batch(
-            "ALTER TABLE journal DROP COLUMN input; DROP TABLE suspect; PRAGMA user_version = 1",
-        )
-        .unwrap();
-    drop(names);
-    let mut names = Names::open(folder.path()).unwrap();
-    let kept = JournalEntry { input: None, ..entry(1) };
-    assert_eq!(names.journal_pending(None).unwrap(), vec![kept.clone()]);
-    names.journal_write(&entry(2)).unwrap();
-    let mut both = names.journal_pending(None).unwrap();
-    both.sort_by_key(|entry| entry.signed.header().attempt);
-    assert_eq!(both, vec![kept, entry(2)]);
-    assert_eq!(names.suspects().unwrap(), Suspects::default());
 }
 
 #[test]

@@ -57,6 +57,10 @@ impl File {
                 })
             }
             Meant::Named(wanted) => {
+                if args.part.needs_file() && names.find_wanted(&wanted, session.in_use())?.is_none()
+                {
+                    return Err(no_such_file(&wanted));
+                }
                 let fresh = new_file(args, session)?;
                 let found =
                     names
@@ -79,6 +83,18 @@ impl File {
             high_water: record.high_water,
         })
     }
+}
+
+fn no_such_file(wanted: &Wanted) -> CommandError {
+    let error = match wanted {
+        Wanted::Name(name, _) => CommandError::usage(format_args!("no file is called \"{name}\"")),
+        Wanted::Path(path) => {
+            CommandError::usage(format_args!("no file is published from {}", path.display()))
+        }
+    };
+    error.hint(
+        "--offset changes a file that is there; --append makes one; `tarn ls` lists the names",
+    )
 }
 
 /// Keys and window of a file, in case it is new.

@@ -28,6 +28,8 @@ pub(crate) enum Source {
     Kept(PathBuf),
     /// Nobody knows any more.
     Lost,
+    /// They were a part of the file, made of what servers had.
+    Part,
 }
 
 impl From<OsString> for Source {
@@ -53,11 +55,15 @@ impl Meant {
             Source::File(path) if !args.only_resumes => Some(
                 path_identity(path).map_err(|error| CommandError::file("find", path, &error))?,
             ),
-            Source::File(_) | Source::Pipe | Source::Kept(_) | Source::Lost => None,
+            Source::File(_) | Source::Pipe | Source::Kept(_) | Source::Lost | Source::Part => None,
         };
         match (&args.cap, &args.name, path) {
             (Some(text), _, _) => Ok(Self::Cap(write_cap(text)?)),
-            (None, Some(name), path) => Ok(Self::Named(Wanted::Name(name.clone(), path))),
+            (None, Some(name), path) => {
+                // What is put into a file does not come to be where all of it is published from.
+                let path = path.filter(|_| args.part.at().is_none());
+                Ok(Self::Named(Wanted::Name(name.clone(), path)))
+            }
             (None, None, Some(path)) => Ok(Self::Named(Wanted::Path(path))),
             (None, None, None) => {
                 Err(CommandError::usage("what comes through a pipe needs --name or --cap"))
@@ -89,6 +95,11 @@ impl Input {
             }
             Source::Lost => {
                 return Err(CommandError::failed("where its content came from is not known"));
+            }
+            Source::Part => {
+                return Err(CommandError::failed(
+                    "it was to change a part of the file and cannot be sent again",
+                ));
             }
         };
         Ok(Self { content, path, running })

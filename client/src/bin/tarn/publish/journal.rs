@@ -14,12 +14,20 @@ use crate::names::{JournalEntry, SharedNames};
 /// What a publish is about to commit, written on a thread of the driver's.
 pub(super) struct NamesJournal {
     names: SharedNames,
-    input: PathBuf,
+    input: Input,
+}
+
+/// What is published.
+pub(super) enum Input {
+    /// A content that can be had again here.
+    At(PathBuf),
+    /// A part of a file: its content cannot be had again.
+    Part,
 }
 
 impl NamesJournal {
-    /// `input` is where the content can be had again.
-    pub(super) const fn new(names: SharedNames, input: PathBuf) -> Self {
+    /// What of `input` is published, and where it is remembered.
+    pub(super) const fn new(names: SharedNames, input: Input) -> Self {
         Self { names, input }
     }
 }
@@ -30,7 +38,11 @@ impl Journal for NamesJournal {
             signed: header.clone(),
             placement: as_json(placement),
             written_at: UnixSeconds::now(),
-            input: Some(self.input.clone()),
+            input: match &self.input {
+                Input::At(path) => Some(path.clone()),
+                Input::Part => None,
+            },
+            part: matches!(self.input, Input::Part),
         };
         let written = self.names.lock().journal_write(&entry);
         written.map_err(|error| JournalError { cause: chain(&error) })

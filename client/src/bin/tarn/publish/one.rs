@@ -12,7 +12,7 @@ use tarn_client::publish::publishing::Publishing;
 
 use super::Args;
 use super::file::File;
-use super::journal::NamesJournal;
+use super::journal::{self, NamesJournal};
 use super::settle::{Settled, heard, remember, settle_others, take_off_record};
 use super::submission::Submission;
 use super::told::Told;
@@ -20,6 +20,7 @@ use crate::error::CommandError;
 use crate::home::Home;
 use crate::names::SharedNames;
 use crate::session::Session;
+use crate::unfinished::Running;
 
 /// How long certificates and missing shares may take after the outcome is told.
 const COURTESY: Duration = Duration::from_secs(3);
@@ -34,34 +35,38 @@ pub(super) struct Place<'a> {
 /// A publish that has ended, and is on record until it was told how.
 pub(super) struct Ended {
     file: File,
-    submission: Submission,
+    submitted: Submitted,
     report: Report,
     settled: Vec<Settled>,
-    publishing: Publishing,
+    /// What it leaves to be done; none if it did not come to a publish.
+    publishing: Option<Publishing>,
+}
+
+/// What was submitted, as far as its end is concerned.
+pub(super) struct Submitted {
+    pub(super) running: Running,
+    /// Bytes of input.
+    pub(super) bytes: u64,
+    /// Whether one that was cut off was taken up.
+    pub(super) resumed: bool,
 }
 
 /// Publishes; `watch` waits for the report.
 pub(super) async fn publish(
     args: &Args,
     file: File,
-    mut submission: Submission,
+    submission: Submission,
     place: &Place<'_>,
     watch: impl AsyncFnOnce(&mut Publishing) -> Result<Report, CommandError>,
 ) -> Result<Ended, CommandError> {
     let mut publishing = begin(args, &file, &submission, place)?;
     let report = watch(&mut publishing).await?;
-    // Until it has been told, nobody knows its outcome but the record.
-    submission.running.keep();
-    remember(&mut place.names.lock(), &file, &report.outcome)?;
-    place.names.lock().note_suspects(&heard(&report));
-    let settled = match report.outcome.published() {
-        Some(published) => {
-            let version = published.version;
-            settle_others(&place.names, &file, version, place.session, place.home).await?
-        }
-        None => Vec::new(),
+    let submitted = Submitted {
+        bytes: submission.content.length(),
+        resumed: submission.earlier.is_some(),
+        running: submission.running,
     };
-    Ok(Ended { file, submission, report, settled, publishing })
+    Ended::of(file, submitted, report, Some(publishing), place).await
 }
 
 fn begin(
@@ -70,7 +75,8 @@ fn begin(
     submission: &Submission,
     place: &Place<'_>,
 ) -> Result<Publishing, CommandError> {
-    let journal = NamesJournal::new(place.names.clone(), submission.input.clone());
+    let journal =
+        NamesJournal::new(place.names.clone(), journal::Input::At(submission.input.clone()));
     let options = PublishOptions {
         origin: file.origin.clone(),
         follows: args.if_version.map_or(Follows::Whatever, Follows::Version),
@@ -89,13 +95,35 @@ fn begin(
 }
 
 impl Ended {
+    /// Remembers what came of it, and of others that were cut off.
+    pub(super) async fn of(
+        file: File,
+        mut submitted: Submitted,
+        report: Report,
+        publishing: Option<Publishing>,
+        place: &Place<'_>,
+    ) -> Result<Self, CommandError> {
+        // Until it has been told, nobody knows its outcome but the record.
+        submitted.running.keep();
+        remember(&mut place.names.lock(), &file, &report.outcome)?;
+        place.names.lock().note_suspects(&heard(&report));
+        let settled = match report.outcome.published() {
+            Some(published) => {
+                let version = published.version;
+                settle_others(&place.names, &file, version, place.session, place.home).await?
+            }
+            None => Vec::new(),
+        };
+        Ok(Self { file, submitted, report, settled, publishing })
+    }
+
     /// What there is to tell of it.
     pub(super) fn told<'a>(&'a self, grid: &'a Grid) -> Told<'a> {
         Told {
             report: &self.report,
             file: &self.file,
-            bytes: self.submission.content.length(),
-            resumed: self.submission.earlier.is_some(),
+            bytes: self.submitted.bytes,
+            resumed: self.submitted.resumed,
             lost: false,
             settled: &self.settled,
             grid,
@@ -104,13 +132,15 @@ impl Ended {
 
     /// Takes it off the record: it has been told.
     pub(super) fn take_off_record(&mut self, names: &SharedNames) -> Result<(), CommandError> {
-        let running = &mut self.submission.running;
+        let running = &mut self.submitted.running;
         take_off_record(&mut names.lock(), &self.file, running, &self.report.outcome)
     }
 
     /// Waits, but not for long, until certificates and missing shares are left behind.
     pub(super) async fn courtesy(self) {
-        if tokio::time::timeout(COURTESY, self.publishing.settled()).await.is_err() {
+        if let Some(publishing) = self.publishing
+            && tokio::time::timeout(COURTESY, publishing.settled()).await.is_err()
+        {
             tracing::info!("some servers did not take the certificate in time");
         }
     }

@@ -202,6 +202,7 @@ mod tests {
             placement: Value::Null,
             written_at: UnixSeconds::new(0),
             input: None,
+            part: false,
         };
         let attempt = signed.header().attempt;
         Unfinished { attempt, entries: vec![newest.clone()], newest, runs: None }

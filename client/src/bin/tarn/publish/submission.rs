@@ -27,7 +27,8 @@ pub(super) struct Submission {
 }
 
 impl Submission {
-    /// The newest publish of the file that was cut off and was of this very content; else a new one.
+    /// The newest publish of the file that was cut off and was of this very content; else a new one. A change of a part
+    /// of the file is never taken up: the content that it made is not its input.
     pub(super) async fn choose(
         input: Input,
         file: &File,
@@ -38,7 +39,7 @@ impl Submission {
         let Input { content, path, running } = input;
         let cap = file.cap.read_cap();
         let unfinished = Unfinished::list(&names.lock(), home, Some(file.storage_index()))?;
-        for earlier in unfinished.into_iter().rev().filter(|earlier| earlier.runs.is_none()) {
+        for earlier in unfinished.into_iter().rev().filter(Unfinished::can_be_sent_again) {
             let header = earlier.newest.signed.header();
             let same = session.client.reproduces(&cap, header, &content).await;
             if same.map_err(|error| CommandError::failed(chain(&error)))?

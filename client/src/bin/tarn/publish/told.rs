@@ -177,6 +177,7 @@ fn shares_json(outcome: &Outcome) -> Vec<Value> {
         | Outcome::Stale { .. }
         | Outcome::Contended
         | Outcome::NotEnoughServers(_)
+        | Outcome::BaseMissing(_)
         | Outcome::Undecided(_)
         | Outcome::Cancelled
         | Outcome::SourceChanged
@@ -193,6 +194,7 @@ fn header_of(outcome: &Outcome) -> Option<&SignedHeader> {
         Outcome::Partial(landed) | Outcome::Unknown(landed) => Some(&landed.header),
         Outcome::Contended
         | Outcome::NotEnoughServers(_)
+        | Outcome::BaseMissing(_)
         | Outcome::Undecided(_)
         | Outcome::Cancelled
         | Outcome::SourceChanged
@@ -207,6 +209,7 @@ const fn name(outcome: &Outcome) -> &'static str {
         Outcome::Stale { .. } => "stale",
         Outcome::Contended => "contended",
         Outcome::NotEnoughServers(_) => "not_enough_servers",
+        Outcome::BaseMissing(_) => "base_missing",
         Outcome::Undecided(_) => "undecided",
         Outcome::Partial(_) => "partial",
         Outcome::Unknown(_) => "unknown",

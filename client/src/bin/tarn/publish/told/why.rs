@@ -45,6 +45,10 @@ impl Told<'_> {
                 "only {} of the file's {} servers can be used and {} are needed; nothing was changed",
                 shortfall.usable, shortfall.window, shortfall.quorum
             ),
+            Outcome::BaseMissing(shortfall) => format!(
+                "only {} of the file's {} servers have the version to be changed and {} are needed; nothing was changed",
+                shortfall.usable, shortfall.window, shortfall.quorum
+            ),
             Outcome::Undecided(undecided) => {
                 format!("{}; nothing was changed", self.undecided(undecided))
             }
@@ -89,6 +93,7 @@ impl Told<'_> {
             Outcome::Unknown(_) if self.lost => Some(
                 "`tarn resume` it again when more servers answer, publish anew, which settles it, or `tarn abandon` it",
             ),
+            Outcome::BaseMissing(_) => Some("publish all of its content instead"),
             Outcome::Partial(_) | Outcome::Unknown(_) => {
                 Some("publish it again, or `tarn resume` it, when its servers answer")
             }
@@ -146,7 +151,9 @@ const fn exit(outcome: &Outcome) -> Exit {
         Outcome::UncoordinatedWrite { .. } | Outcome::Stale { .. } | Outcome::Contended => {
             Exit::Conflict
         }
-        Outcome::NotEnoughServers(_) | Outcome::Undecided(_) => Exit::Unavailable,
+        Outcome::NotEnoughServers(_) | Outcome::BaseMissing(_) | Outcome::Undecided(_) => {
+            Exit::Unavailable
+        }
         Outcome::Partial(_) | Outcome::Unknown(_) => Exit::Unsettled,
         Outcome::Cancelled | Outcome::SourceChanged | Outcome::Failed { .. } => Exit::Failed,
     }

@@ -1,7 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
-use tarn_proto::{AttemptId, Geometry, Header, VerifyKey, Window};
+use rand::SeedableRng;
+use tarn_proto::{AttemptId, Geometry, Header, Shape, SignedHeader, StoreId, VerifyKey, Window};
 
 use super::*;
 use crate::time::Millis;
@@ -47,7 +48,7 @@ fn whoever_came_second_reads_again_until_the_tries_are_used_up() {
     assert!(matches!(tries.after(stale()), Next::ReadAgain { .. }));
     let lost = Outcome::UncoordinatedWrite { theirs: None };
     assert!(matches!(tries.after(report(lost)), Next::ReadAgain { .. }));
-    let Next::Fail(ModifyError::Contended { tries: said }) = tries.after(stale()) else {
+    let Next::Fail(Fruitless::Contended { tries: said, .. }) = tries.after(stale()) else {
         panic!("three tries were allowed");
     };
     assert_eq!(said.get(), 3);
@@ -60,7 +61,7 @@ fn what_may_have_taken_effect_is_repeated_and_never_applied_anew() {
     assert_eq!(left, landed());
     assert_eq!(tries.unsettled(&Outcome::Partial(landed())), None, "no third try");
     let after = tries.after(report(Outcome::Partial(landed())));
-    assert!(matches!(after, Next::Fail(ModifyError::Unsettled(_))), "{after:?}");
+    assert!(matches!(after, Next::Fail(Fruitless::Unsettled(_))), "{after:?}");
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn what_others_cannot_mend_ends_it_at_once() {
         let mut tries = tries(5);
         assert_eq!(tries.unsettled(&outcome), None);
         let after = tries.after(report(outcome));
-        assert!(matches!(after, Next::Fail(ModifyError::NotPublished(_))), "{after:?}");
+        assert!(matches!(after, Next::Fail(Fruitless::NotPublished(_))), "{after:?}");
     }
 }
 

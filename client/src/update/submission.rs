@@ -1,0 +1,170 @@
+//! One change of one version, published: in place if it can be, else as a whole; and as the same submission again while it
+//! is not known what became of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tarn_proto::{SequenceNumber, SignedHeader, VersionId};
+
+use super::layout::Layout;
+use super::{Change, UpdateError, UpdateOptions};
+use crate::caps::WriteCap;
+use crate::client::{Client, PublishOptions};
+use crate::encode::source::{Chain, Source};
+use crate::newest::{Newest, split};
+use crate::publish::outcome::{Landed, Outcome, Report};
+use crate::publish::publishing::{Content, Journal, JournalError, Publishing};
+use crate::quorum::Placement;
+use crate::tries::Tries;
+
+/// A change of one version: one submission, however often it is repeated.
+pub(super) struct Submission<'a> {
+    client: &'a Client,
+    cap: &'a WriteCap,
+    change: &'a Change,
+    newest: Newest,
+    layout: Layout,
+    options: &'a mut UpdateOptions,
+    spent: Arc<Spent>,
+}
+
+/// What is handed to a publish.
+#[derive(Clone)]
+struct Prepared {
+    content: Content,
+    changes: Option<VersionId>,
+}
+
+impl<'a> Submission<'a> {
+    pub(super) fn of(
+        client: &'a Client,
+        cap: &'a WriteCap,
+        change: &'a Change,
+        newest: Newest,
+        options: &'a mut UpdateOptions,
+        spent: Arc<Spent>,
+    ) -> Result<Self, UpdateError> {
+        let old = newest.header.as_ref().map_or(0, |header| header.header().geometry.length());
+        let layout = Layout::of(change.at, change.source.length(), change.then, old)
+            .ok_or(UpdateError::TooLarge)?;
+        Ok(Self { client, cap, change, newest, layout, options, spent })
+    }
+
+    /// Publishes the change, in place if it can be, again and again while it is not known what became of it. Says whether
+    /// what ended it was in place.
+    pub(super) async fn publish(
+        &mut self,
+        tries: &mut Tries,
+    ) -> Result<(Publishing, Report, bool), UpdateError> {
+        let mut prepared = match self.in_place().await? {
+            Some(prepared) => prepared,
+            None => self.whole().await?,
+        };
+        let (mut left, mut repeats) = (None, 0_u32);
+        loop {
+            let mut publishing = self.begin(prepared.clone(), left.take());
+            let report = publishing.report().await?;
+            if let Outcome::BaseMissing(_) = report.outcome {
+                tracing::debug!("too few servers can change it in place");
+                prepared = self.whole().await?;
+                continue;
+            }
+            let Some((landed, wait)) = tries.unsettled(&report.outcome) else {
+                return Ok((publishing, report, prepared.changes.is_some()));
+            };
+            left = Some(landed);
+            repeats += 1;
+            tokio::time::sleep(wait).await;
+            // Asking again settles most. If it does not, a server may have lost what it would take the rest from.
+            if repeats > 1
+                && prepared.changes.is_some()
+                && let Ok(whole) = self.whole().await
+            {
+                prepared = whole;
+            }
+        }
+    }
+
+    fn begin(&mut self, prepared: Prepared, left: Option<Landed>) -> Publishing {
+        let options = PublishOptions {
+            origin: self.options.origin.clone(),
+            follows: self.newest.follows,
+            shape: None,
+            first_shape: self.options.first_shape,
+            attempt: self.options.attempt,
+            tombstone: false,
+            high_water: self.options.high_water,
+            spent: self.spent.last(),
+            suspects: self.options.suspects.clone(),
+            left,
+            journal: Arc::<Spent>::clone(&self.spent),
+            rng: split(&mut self.options.rng),
+        };
+        let Prepared { content, changes } = prepared;
+        self.client.begin(self.cap.clone(), content, changes, self.layout.length, options)
+    }
+
+    /// The touched segments, if a part of the version can be changed.
+    async fn in_place(&mut self) -> Result<Option<Prepared>, UpdateError> {
+        let Some(header) = &self.newest.header else { return Ok(None) };
+        let of = header.header();
+        let Some(place) = self.layout.in_place(of.shape, &of.geometry) else { return Ok(None) };
+        let (of_head, of_tail) = (split(&mut self.options.rng), split(&mut self.options.rng));
+        let (client, cap, options) = (self.client, self.cap, &*self.options);
+        let (fringe, head, tail) = tokio::try_join!(
+            client.fringe(header, place.edge, options),
+            client.edge_bytes(cap, header, place.head, options, of_head),
+            client.edge_bytes(cap, header, place.tail, options, of_tail),
+        )?;
+        let source = self.chained(head, tail);
+        let content = Content::Part { source, segments: place.segments, fringe };
+        Ok(Some(Prepared { content, changes: Some(header.version()) }))
+    }
+
+    /// All of the new content: what stays of the version goes through a temporary file.
+    async fn whole(&mut self) -> Result<Prepared, UpdateError> {
+        let nothing = || Source::Bytes(Bytes::new());
+        let (head, tail) = match &self.newest.header {
+            None => (nothing(), nothing()),
+            Some(header) => {
+                let (client, cap) = (self.client, self.cap);
+                let (before, behind) =
+                    (0..self.layout.kept_before, self.layout.kept_behind.clone());
+                let head = client.spooled(cap, header, before, self.options).await?;
+                (head, client.spooled(cap, header, behind, self.options).await?)
+            }
+        };
+        Ok(Prepared { content: Content::Whole(self.chained(head, tail)), changes: None })
+    }
+
+    fn chained(&self, head: Source, tail: Source) -> Source {
+        let gap = Source::Zeros(self.layout.gap);
+        Source::Chain(Chain::new([head, gap, self.change.source.clone(), tail]))
+    }
+}
+
+/// The caller's journal, and the last sequence number that went through it: a signed header gets one round, also if a
+/// later try of the change begins anew.
+pub(super) struct Spent {
+    journal: Arc<dyn Journal>,
+    last: Mutex<Option<SequenceNumber>>,
+}
+
+impl Spent {
+    pub(super) fn new(journal: Arc<dyn Journal>) -> Self {
+        Self { journal, last: Mutex::default() }
+    }
+
+    fn last(&self) -> Option<SequenceNumber> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for Spent {
+    fn record(&self, header: &SignedHeader, placement: &Placement) -> Result<(), JournalError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = (*last).max(Some(header.header().sequence_number));
+        drop(last);
+        self.journal.record(header, placement)
+    }
+}
