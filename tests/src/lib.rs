@@ -13,6 +13,7 @@ pub mod binary;
 pub mod clock;
 pub mod cluster;
 pub mod content;
+pub mod cut_off;
 pub mod disk;
 pub mod fleet;
 pub mod history;

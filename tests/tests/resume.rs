@@ -8,9 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use rand::RngExt;
-use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
-use tarn_tests::rounds::{let_pass, rng, rounds};
+use tarn_tests::cut_off::{kill_once_journaled, traces, unfinished};
+use tarn_tests::rounds::{rng, rounds};
 use tarn_tests::{Cluster, Content, Home, Running, Told};
 
 const LENGTH: usize = 400_000;
@@ -185,33 +185,6 @@ fn what_another_process_went_on_with_is_known_to_have_been_published() {
     cluster.never_panicked();
 }
 
-/// Kills the publish with kill -9, so long after its journal entry is there. It may have ended before.
-fn kill_once_journaled(home: &Home, mut publishing: Running, after: Duration) {
-    let names = home.path("data/names.sqlite");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let is_journaled = || {
-        // A first publish has yet to make the database.
-        let names = Connection::open_with_flags(&names, flags).ok()?;
-        names.query_row("SELECT EXISTS (SELECT 1 FROM journal)", [], |row| row.get(0)).ok()
-    };
-    while publishing.runs() {
-        if is_journaled() == Some(true) {
-            let_pass(after);
-            break;
-        }
-    }
-    publishing.killed().never_panicked();
-}
-
-/// The one publish of this home that is not finished.
-fn unfinished(home: &Home) -> Option<Value> {
-    let ran = home.run(&["status", "--json"]).ok();
-    let status: Value = serde_json::from_slice(&ran.stdout).unwrap();
-    let unfinished = status["unfinished_publishes"].as_array().unwrap();
-    assert!(unfinished.len() <= 1, "{status}");
-    unfinished.first().cloned()
-}
-
 /// On how many servers the version is that was cut off: "none", "some" or "a quorum".
 fn holders(home: &Home, cut_off: &Value) -> String {
     let ran = home.run(&["status", "file", "--json"]).ok();
@@ -224,9 +197,4 @@ fn holders(home: &Home, cut_off: &Value) -> String {
         Some(true) => "a quorum",
     }
     .to_owned()
-}
-
-/// How many files publishes have left.
-fn traces(home: &Home) -> usize {
-    std::fs::read_dir(home.path("data/publishing")).unwrap().count()
 }
