@@ -116,7 +116,8 @@ impl Table {
     /// A table from computed rows, all of `n` shares.
     pub fn from_rows(n: u8, rows: impl IntoIterator<Item = Row>) -> Self {
         let row_length = SALT_LENGTH + 32 * usize::from(n);
-        let mut bytes = Vec::new();
+        let rows = rows.into_iter();
+        let mut bytes = Vec::with_capacity(rows.size_hint().0 * row_length);
         for row in rows {
             debug_assert_eq!(row.0.len(), row_length);
             bytes.extend_from_slice(&row.0);

@@ -41,7 +41,7 @@ fn a_bench_tells_every_cell_and_its_limits_and_nothing_of_it_remains() {
     let cells = told["cells"].as_array().unwrap();
     let operations: Vec<_> = cells.iter().map(|cell| cell["operation"].as_str().unwrap()).collect();
     // Without a network, then over one for 1 KiB and for 1 MiB.
-    assert_eq!(operations, ["create", "update", "read"].repeat(3));
+    assert_eq!(operations, ["create", "update", "change", "read"].repeat(3));
     for cell in cells {
         assert!(cell["operations"].as_u64() >= Some(3), "{cell}");
         assert!(cell["median"].as_f64() > Some(0.0), "{cell}");
@@ -49,7 +49,7 @@ fn a_bench_tells_every_cell_and_its_limits_and_nothing_of_it_remains() {
         assert_eq!(cell["peak_memory"]["servers"].as_array().unwrap().len(), 10, "{cell}");
     }
     let parts = |limits: &Value| limits["parts"].as_array().unwrap().len();
-    assert_eq!(told["limits"].as_array().unwrap().iter().map(parts).collect::<Vec<_>>(), [7, 4]);
+    assert_eq!(told["limits"].as_array().unwrap().iter().map(parts).collect::<Vec<_>>(), [7, 7, 4]);
     assert!(std::fs::read_to_string(svg).unwrap().ends_with("</svg>\n"));
 }
 

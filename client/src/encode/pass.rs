@@ -19,14 +19,15 @@ use super::segment::{CodedSegment, SegmentBuffer, SegmentEncoder};
 use super::source::{Source, SourceReader};
 use super::workers::Workers;
 use futures::{Stream, TryStreamExt, stream};
-use tarn_proto::Table;
+use tarn_proto::hash::Digest32;
+use tarn_proto::merkle;
 
 mod lane;
 
 pub use lane::{Blocked, LANE_PIECES, Lane, LaneId, LanePiece, REPORT_EVERY};
 
 /// Coded bytes that may be in the making at once; a segment larger than this is made alone.
-const IN_THE_MAKING_MAX: usize = 64 << 20;
+const IN_THE_MAKING_MAX: usize = 16 << 20;
 
 /// One reading of a source.
 #[derive(Debug, Clone)]
@@ -48,9 +49,9 @@ pub struct Pass {
 pub enum Reading {
     /// The table is not known yet, so the pass goes on to the end even if nobody takes its blocks.
     First,
-    /// For shares that found a new server: must reproduce these rows, those of its segments, and stops when no lane is
-    /// left.
-    Again(Table),
+    /// For shares that found a new server: must reproduce the rows of these leaves, those of its segments, and stops when
+    /// no lane is left.
+    Again(Vec<Digest32>),
 }
 
 /// Why a pass ended before its end. The lanes were closed; what they carried must not be sealed.
@@ -91,33 +92,34 @@ pub enum SourceChange {
 }
 
 impl Pass {
-    /// Reads, encodes and hands out the segments in order, and returns their rows: the version's table, if these are all
-    /// of its segments. A lane whose receiver is dropped
-    /// is skipped from then on. While a lane does not take its piece, `report` is called about every
-    /// [`REPORT_EVERY`]. Needs a tokio runtime with time.
+    /// Reads, encodes and hands out the segments in order, and returns the Merkle leaves of their rows: the rows
+    /// themselves are the lanes', and as many as a long file has are not kept here. A lane whose receiver is dropped is
+    /// skipped from then on. While a lane does not take its piece, `report` is called about every [`REPORT_EVERY`]. Needs
+    /// a tokio runtime with time.
     ///
     /// Dropping the future closes all lanes; a read or encoding that has begun ends on its thread, unheard.
     pub async fn run(
         &self,
         mut lanes: Vec<Lane>,
         mut report: impl FnMut(Blocked),
-    ) -> Result<Table, PassError> {
-        let mut rows = Vec::new();
+    ) -> Result<Vec<Digest32>, PassError> {
+        let mut leaves = Vec::new();
         let mut segments = std::pin::pin!(self.segments().await?);
         loop {
-            if let Reading::Again(table) = &self.reading
+            if let Reading::Again(known) = &self.reading
                 && lanes.is_empty()
             {
-                return Ok(table.clone());
+                return Ok(known.clone());
             }
             let Some(coded) = segments.try_next().await? else {
                 break;
             };
-            self.reading.check(&coded, self.segments.start)?;
+            let leaf = merkle::leaf(coded.row.bytes());
+            self.reading.check(coded.segment, self.segments.start, &leaf)?;
             lane::hand_out(&mut lanes, &coded, &mut report).await;
-            rows.push(coded.row);
+            leaves.push(leaf);
         }
-        Ok(Table::from_rows(self.encoder.geometry().n(), rows))
+        Ok(leaves)
     }
 
     /// The source's segments, encoded, in order; a few are in the making at once.
@@ -154,10 +156,9 @@ impl Pass {
 }
 
 impl Reading {
-    fn check(&self, coded: &CodedSegment, first: u32) -> Result<(), PassError> {
-        let segment = coded.segment;
+    fn check(&self, segment: u32, first: u32, leaf: &Digest32) -> Result<(), PassError> {
         match self {
-            Self::Again(rows) if rows.row(segment - first).as_ref() != Some(&coded.row) => {
+            Self::Again(known) if known.get((segment - first) as usize) != Some(leaf) => {
                 Err(PassError::SourceChanged(SourceChange::Content { segment }))
             }
             Self::First | Self::Again(_) => Ok(()),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tarn_proto::Header;
+use tarn_proto::{Header, merkle};
 
 use super::pass::{Pass, PassError, Reading};
 use super::segment::SegmentEncoder;
@@ -33,8 +33,8 @@ pub async fn reproduces(
         reading: Reading::First,
         workers,
     };
-    let table = pass.run(Vec::new(), |_| {}).await?;
-    Ok(table.root() == header.table_root)
+    let leaves = pass.run(Vec::new(), |_| {}).await?;
+    Ok(merkle::root(&leaves) == header.table_root)
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
             reading: Reading::First,
             workers: Workers::InPlace,
         };
-        header.table_root = pass.run(Vec::new(), |_| {}).await.unwrap().root();
+        header.table_root = merkle::root(&pass.run(Vec::new(), |_| {}).await.unwrap());
 
         let is = async |header: &Header, source: &Source| {
             reproduces(&cap, header, source, Workers::InPlace).await.unwrap()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::hash::Digest32;
 use tarn_proto::splice::Fringe;
-use tarn_proto::{Geometry, SignedHeader, StoreId, Table};
+use tarn_proto::{Geometry, SignedHeader, StoreId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -78,12 +78,12 @@ impl Content {
         }
     }
 
-    /// The root of the whole table, when the rows of those segments are these. None if a part does not fit in where it
+    /// The root of the whole table, when the leaves of those segments are these. None if a part does not fit in where it
     /// should.
-    pub(super) fn table_root(&self, rows: &Table) -> Option<Digest32> {
+    pub(super) fn table_root(&self, leaves: &[Digest32]) -> Option<Digest32> {
         match self {
-            Self::Whole(_) => Some(rows.root()),
-            Self::Part { fringe, .. } => fringe.root(&rows.leaves()),
+            Self::Whole(_) => Some(merkle::root(leaves)),
+            Self::Part { fringe, .. } => fringe.root(leaves),
         }
     }
 }

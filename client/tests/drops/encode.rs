@@ -17,7 +17,7 @@ use tarn_client::encode::spool::{Spool, SpoolError};
 use tarn_client::encode::workers::Workers;
 use tarn_drops::{Table, runtime, until_blocking_is_done};
 use tarn_proto::{
-    AttemptId, Geometry, Header, SequenceNumber, Shape, ShareNumber, StoreId, Window,
+    AttemptId, Geometry, Header, SequenceNumber, Shape, ShareNumber, StoreId, Window, merkle,
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use zeroize::Zeroizing;
@@ -67,17 +67,18 @@ async fn passed(table: &mut Table, workers: Workers) {
             reading: Reading::First,
             workers,
         };
-        let shares = ShareNumber::all(3);
-        let (lanes, mut taken): (Vec<_>, Vec<_>) =
-            shares.map(|share| Lane::new(LaneId(share.get().into()), vec![share])).unzip();
+        let geometry = encoder.geometry();
+        let lane =
+            |share: ShareNumber| Lane::new(LaneId(share.get().into()), vec![share], geometry);
+        let (lanes, mut taken): (Vec<_>, Vec<_>) = ShareNumber::all(3).map(lane).unzip();
         async move {
             let taking =
                 join_all(taken.iter_mut().map(async |lane| while lane.recv().await.is_some() {}));
             tokio::join!(pass.run(lanes, |_| {}), taking).0.unwrap()
         }
     };
-    let after = async |outcome: Option<tarn_proto::Table>| {
-        assert!(outcome.is_none_or(|table| table.len() == 5));
+    let after = async |outcome: Option<Vec<_>>| {
+        assert!(outcome.is_none_or(|leaves| leaves.len() == 5));
         until_blocking_is_done().await;
         assert_eq!((Arc::strong_count(&encoder), open_below(folder.path())), (1, 0));
     };
@@ -102,7 +103,7 @@ async fn reproduced(table: &mut Table, workers: Workers) {
         predecessor: None,
         shape: Shape::new(2, 2, 3).unwrap(),
         geometry: *encoder.geometry(),
-        table_root: rows.root(),
+        table_root: merkle::root(&rows),
         attempt: AttemptId::new([1; 16]),
         key_check: cap.key_check(),
         window: Window::new(vec![StoreId::new([1; 16])]).unwrap(),

@@ -6,14 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tarn_proto::{Row, ShareNumber};
+use tarn_proto::{Geometry, Row, ShareNumber};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::encode::segment::CodedSegment;
 
-/// Pieces that wait in a lane before it holds up the pass.
+/// Pieces that wait in a lane at most before it holds up the pass.
 pub const LANE_PIECES: usize = 4;
+/// Coded bytes that a lane which holds up the pass keeps in memory: every piece keeps its whole segment.
+const WAITING_MAX: usize = 4 << 20;
 /// How often a lane that holds up its pass is reported.
 pub const REPORT_EVERY: Duration = Duration::from_millis(200);
 
@@ -52,8 +54,13 @@ pub struct Blocked {
 impl Lane {
     /// A lane for these shares, and its other end. That the pieces end does not say that all came: the result of
     /// the pass does.
-    pub fn new(id: LaneId, shares: Vec<ShareNumber>) -> (Self, mpsc::Receiver<LanePiece>) {
-        let (pieces, receiver) = mpsc::channel(LANE_PIECES);
+    pub fn new(
+        id: LaneId,
+        shares: Vec<ShareNumber>,
+        geometry: &Geometry,
+    ) -> (Self, mpsc::Receiver<LanePiece>) {
+        let segment = usize::from(geometry.n()) * geometry.block_size() as usize;
+        let (pieces, receiver) = mpsc::channel((WAITING_MAX / segment).clamp(1, LANE_PIECES));
         (Self { id, shares, pieces }, receiver)
     }
 

@@ -13,8 +13,12 @@ use crate::caps::WriteCap;
 use crate::encode::spool::Spool;
 
 /// 2-of-3 in segments of 16 bytes.
+fn geometry(length: u64) -> Geometry {
+    Geometry::new(Shape::new(2, 2, 3).unwrap(), 8, length).unwrap()
+}
+
 fn pass(source: Source, length: u64, reading: Reading) -> Pass {
-    let geometry = Geometry::new(Shape::new(2, 2, 3).unwrap(), 8, length).unwrap();
+    let geometry = geometry(length);
     let cap = WriteCap::from_secret(Zeroizing::new([7; 32])).read_cap();
     let attempt = AttemptId::new([1; 16]);
     let encoder = SegmentEncoder::new(&cap, geometry, attempt, SequenceNumber::FIRST);
@@ -36,7 +40,9 @@ fn share(number: u8) -> ShareNumber {
 
 /// One lane for each share.
 fn lanes() -> (Vec<Lane>, Vec<mpsc::Receiver<LanePiece>>) {
-    ShareNumber::all(3).map(|share| Lane::new(LaneId(share.get().into()), vec![share])).unzip()
+    ShareNumber::all(3)
+        .map(|share| Lane::new(LaneId(share.get().into()), vec![share], &geometry(1)))
+        .unzip()
 }
 
 async fn drain(mut lane: mpsc::Receiver<LanePiece>) -> Vec<LanePiece> {
@@ -51,11 +57,11 @@ fn unblocked(blocked: Blocked) {
     panic!("nobody is slow here: {blocked:?}");
 }
 
-async fn table_of(source: Source, length: u64) -> Table {
+async fn leaves_of(source: Source, length: u64) -> Vec<Digest32> {
     pass(source, length, Reading::First).run(Vec::new(), unblocked).await.unwrap()
 }
 
-fn change(result: Result<Table, PassError>) -> SourceChange {
+fn change(result: Result<Vec<Digest32>, PassError>) -> SourceChange {
     match result {
         Err(PassError::SourceChanged(change)) => change,
         other => panic!("expected a changed source, got {other:?}"),
@@ -65,12 +71,12 @@ fn change(result: Result<Table, PassError>) -> SourceChange {
 #[tokio::test]
 async fn every_lane_gets_its_own_blocks_in_order() {
     let pass = pass(bytes(100), 100, Reading::First);
-    let (one, from_one) = Lane::new(LaneId(1), vec![share(2), share(0)]);
-    let (two, from_two) = Lane::new(LaneId(2), vec![share(1)]);
-    let (table, one, two) =
+    let (one, from_one) = Lane::new(LaneId(1), vec![share(2), share(0)], &geometry(1));
+    let (two, from_two) = Lane::new(LaneId(2), vec![share(1)], &geometry(1));
+    let (leaves, one, two) =
         tokio::join!(pass.run(vec![one, two], unblocked), drain(from_one), drain(from_two));
-    let table = table.unwrap();
-    assert_eq!((table.len(), one.len(), two.len()), (7, 7, 7));
+    let leaves = leaves.unwrap();
+    assert_eq!((leaves.len(), one.len(), two.len()), (7, 7, 7));
     for (segment, (one, two)) in (0..7).zip(one.iter().zip(&two)) {
         let start = 16 * segment as usize;
         let plaintext = &plaintext(100)[start..100.min(start + 16)];
@@ -79,7 +85,7 @@ async fn every_lane_gets_its_own_blocks_in_order() {
         assert_eq!((one.segment, two.segment), (segment, segment));
         assert_eq!(one.blocks, [block(2), block(0)]);
         assert_eq!(two.blocks, [block(1)]);
-        assert_eq!(table.row(segment), Some(one.row.clone()));
+        assert_eq!(leaves[segment as usize], merkle::leaf(one.row.bytes()));
     }
 }
 
@@ -94,9 +100,9 @@ async fn all_kinds_of_source_give_the_same_table() {
         let mut roots = BTreeSet::new();
         for source in sources {
             assert_eq!(source.length(), length as u64);
-            let table = table_of(source, length as u64).await;
-            assert_eq!(table.len(), length.div_ceil(16));
-            roots.insert(table.root());
+            let leaves = leaves_of(source, length as u64).await;
+            assert_eq!(leaves.len(), length.div_ceil(16));
+            roots.insert(merkle::root(&leaves));
         }
         assert_eq!(roots.len(), 1, "{length} bytes");
     }
@@ -123,7 +129,7 @@ async fn a_file_written_while_it_is_read_is_noticed_although_its_length_stays() 
     let path = folder.path().join("file");
     std::fs::write(&path, plaintext(16 * 20)).unwrap();
     let pass = pass(Source::file(&path).unwrap(), 16 * 20, Reading::First);
-    let (lane, mut pieces) = Lane::new(LaneId(0), vec![share(0)]);
+    let (lane, mut pieces) = Lane::new(LaneId(0), vec![share(0)], &geometry(1));
     let write_and_drain = async {
         pieces.recv().await.unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
@@ -136,16 +142,16 @@ async fn a_file_written_while_it_is_read_is_noticed_although_its_length_stays() 
 
 #[tokio::test]
 async fn a_second_reading_must_reproduce_the_rows() {
-    let table = table_of(bytes(100), 100).await;
-    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)]);
-    let again = pass(bytes(100), 100, Reading::Again(table.clone()));
+    let leaves = leaves_of(bytes(100), 100).await;
+    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)], &geometry(1));
+    let again = pass(bytes(100), 100, Reading::Again(leaves.clone()));
     let (result, pieces) = tokio::join!(again.run(vec![lane], unblocked), drain(pieces));
-    assert_eq!((result.unwrap(), pieces.len()), (table.clone(), 7));
+    assert_eq!((result.unwrap(), pieces.len()), (leaves.clone(), 7));
 
     let mut changed = plaintext(100);
     changed[40] ^= 1;
-    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)]);
-    let again = pass(Source::Bytes(changed.into()), 100, Reading::Again(table));
+    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)], &geometry(1));
+    let again = pass(Source::Bytes(changed.into()), 100, Reading::Again(leaves));
     let (result, pieces) = tokio::join!(again.run(vec![lane], unblocked), drain(pieces));
     assert_eq!(change(result), SourceChange::Content { segment: 2 });
     assert_eq!(pieces.len(), 2, "the changed segment reached nobody");
@@ -176,8 +182,8 @@ async fn a_slow_lane_is_reported_until_its_receiver_is_dropped() {
         }
     });
     let last = receivers.remove(1);
-    let (table, zero, two) = tokio::join!(run, drain(receivers.remove(0)), drain(last));
-    assert_eq!((table.unwrap().len(), zero.len(), two.len()), (50, 50, 50));
+    let (leaves, zero, two) = tokio::join!(run, drain(receivers.remove(0)), drain(last));
+    assert_eq!((leaves.unwrap().len(), zero.len(), two.len()), (50, 50, 50));
     assert_eq!(reports.len(), 3);
     for ((blocked, at), nth) in reports.into_iter().zip(1..) {
         assert_eq!((blocked.lane, blocked.since), (LaneId(1), begun));
@@ -191,15 +197,15 @@ async fn lanes_that_are_gone_are_skipped_and_a_first_reading_still_ends_with_the
     let (lanes, receivers) = lanes();
     drop(receivers);
     let run = tokio::spawn(async move { pass.run(lanes, unblocked).await });
-    let table = run.await.unwrap().unwrap();
-    assert_eq!(table, table_of(bytes(1000), 1000).await);
+    let leaves = run.await.unwrap().unwrap();
+    assert_eq!(leaves, leaves_of(bytes(1000), 1000).await);
 }
 
 #[tokio::test]
 async fn a_second_reading_stops_when_no_lane_is_left() {
-    let table = table_of(bytes(16 * 100), 16 * 100).await;
+    let leaves = leaves_of(bytes(16 * 100), 16 * 100).await;
     // The source is too short by now; nobody would notice who stopped early.
-    let again = pass(bytes(16 * 90), 16 * 100, Reading::Again(table.clone()));
+    let again = pass(bytes(16 * 90), 16 * 100, Reading::Again(leaves.clone()));
     let (lanes, mut receivers) = lanes();
     let run = again.run(lanes, unblocked);
     let leave = async {
@@ -208,7 +214,7 @@ async fn a_second_reading_stops_when_no_lane_is_left() {
         }
     };
     let (result, ()) = tokio::join!(run, leave);
-    assert_eq!(result.unwrap(), table);
+    assert_eq!(result.unwrap(), leaves);
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,24 +243,26 @@ async fn dropped_at_any_await_it_closes_its_lanes() {
 
 #[tokio::test]
 async fn an_empty_source_has_an_empty_table_and_no_pieces() {
-    let (lane, pieces) = Lane::new(LaneId(0), vec![share(0)]);
+    let (lane, pieces) = Lane::new(LaneId(0), vec![share(0)], &geometry(1));
     let pass = pass(Source::Bytes(Bytes::new()), 0, Reading::First);
-    let (table, pieces) = tokio::join!(pass.run(vec![lane], unblocked), drain(pieces));
-    assert_eq!((table.unwrap().len(), pieces.len()), (0, 0));
+    let (leaves, pieces) = tokio::join!(pass.run(vec![lane], unblocked), drain(pieces));
+    assert_eq!((leaves.unwrap().len(), pieces.len()), (0, 0));
 }
 
 #[tokio::test]
 async fn a_stretch_gets_the_rows_and_blocks_that_the_whole_has_there() {
-    let whole = table_of(bytes(100), 100).await;
+    let whole = leaves_of(bytes(100), 100).await;
     let stretch = Source::Bytes(plaintext(100)[32..80].to_vec().into());
     let mut pass = pass(stretch, 100, Reading::First);
     pass.segments = 2..5;
-    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)]);
+    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)], &geometry(1));
     let (rows, pieces) = tokio::join!(pass.run(vec![lane], unblocked), drain(pieces));
     let rows = rows.unwrap();
     assert_eq!(rows.len(), 3);
     for (place, piece) in (0..).zip(&pieces) {
-        assert_eq!((piece.segment, rows.row(place)), (place + 2, whole.row(place + 2)));
+        let leaf = merkle::leaf(piece.row.bytes());
+        assert_eq!((piece.segment, leaf), (place + 2, whole[place as usize + 2]));
+        assert_eq!(rows[place as usize], leaf);
     }
 
     pass.reading = Reading::Again(rows.clone());
@@ -262,7 +270,7 @@ async fn a_stretch_gets_the_rows_and_blocks_that_the_whole_has_there() {
     let mut changed = plaintext(100)[32..80].to_vec();
     changed[20] ^= 1;
     pass.source = Source::Bytes(changed.into());
-    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)]);
+    let (lane, pieces) = Lane::new(LaneId(0), vec![share(1)], &geometry(1));
     let (result, pieces) = tokio::join!(pass.run(vec![lane], unblocked), drain(pieces));
     assert_eq!((change(result), pieces.len()), (SourceChange::Content { segment: 3 }, 1));
 }

@@ -44,7 +44,8 @@ impl Encoding {
     /// Adds a lane; its task is to be spawned before the pass runs.
     pub(super) fn lane(&mut self, lane: PrepareLane) -> (ConversationId, LaneTask) {
         let id = LaneId(u64::from(lane.message.0));
-        let (sender, pieces) = Lane::new(id, lane.shares.iter().copied().collect());
+        let (sender, pieces) =
+            Lane::new(id, lane.shares.iter().copied().collect(), &self.draft.geometry);
         self.lanes.push(sender);
         let task = LaneTask {
             context: Arc::clone(&self.context),
@@ -86,7 +87,7 @@ impl Encoding {
             // Every lane was let go: the machine waits for nothing of this pass.
             () = complete.closed() => return,
         };
-        match encoded.map(|rows| context.content.table_root(&rows)) {
+        match encoded.map(|leaves| context.content.table_root(&leaves)) {
             Ok(None) => {
                 let cause = "the change does not fit in where it should".to_owned();
                 context.tell(Event::SourceFailed(SourceFailure::Unreadable { cause }));

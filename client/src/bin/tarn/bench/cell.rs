@@ -107,7 +107,7 @@ impl Worker<'_> {
 }
 
 async fn delete(files: Vec<File>) -> Result<(), CommandError> {
-    let deletions = stream::iter(files).map(|file| async move { file.delete().await });
+    let deletions = stream::iter(files).map(File::delete);
     deletions.buffer_unordered(DELETED_AT_ONCE).try_collect::<()>().await
 }
 

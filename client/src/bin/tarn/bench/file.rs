@@ -1,7 +1,8 @@
 //! A file that is published and read for nothing but the time it takes, and what is published as it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use tarn_client::client::{Client, PublishOptions};
 use tarn_client::encode::source::Source;
 use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::Report;
-use tarn_client::publish::publishing::NoJournal;
+use tarn_client::publish::publishing::{NoJournal, Publishing};
 use tarn_client::retrieve::reading::RetrieveRequest;
+use tarn_client::update::{Change, Place, Then, UpdateOptions};
 use tarn_proto::{Shape, Window};
 use tokio::time::Instant;
 
@@ -26,9 +28,14 @@ use crate::output::short;
 /// So many random bytes are drawn, and repeated: nothing on the way looks for repetition.
 const DRAWN: usize = 1 << 20;
 
+/// So many bytes are changed of a file.
+const CHANGED: u64 = 1 << 10;
+
 /// Two contents of one length, published in turn.
 #[derive(Debug)]
 pub(super) struct Inputs {
+    /// Where they lie.
+    folder: PathBuf,
     length: u64,
     sources: [Source; 2],
 }
@@ -43,7 +50,7 @@ impl Inputs {
                 .map_err(|error| CommandError::file("write", &path, &error))?;
             Source::file(&path).map_err(|error| CommandError::failed(chain(&error)))
         };
-        Ok(Self { length, sources: [make("one")?, make("two")?] })
+        Ok(Self { folder: folder.to_owned(), length, sources: [make("one")?, make("two")?] })
     }
 
     /// The length of both, in bytes.
@@ -74,6 +81,8 @@ pub(super) struct File {
     window: Window,
     /// How often it was published.
     published: usize,
+    /// The publish before, whose certificates and missing shares may still be on their way.
+    leaving: Option<Publishing>,
 }
 
 impl File {
@@ -82,7 +91,7 @@ impl File {
         let cap = WriteCap::generate(&mut rng());
         let window = client.choose_window(cap.verify_cap().storage_index(), Shape::default());
         let window = window.map_err(CommandError::failed)?;
-        Ok(Self { client: client.clone(), cap, window, published: 0 })
+        Ok(Self { client: client.clone(), cap, window, published: 0, leaving: None })
     }
 
     /// Publishes the input that was not published the last time. Says how long it took until it was published.
@@ -92,17 +101,38 @@ impl File {
         self.submit(source, false).await
     }
 
-    /// Deletes it: its servers have room again.
-    pub(super) async fn delete(&self) -> Result<(), CommandError> {
-        self.submit(Source::Bytes(Bytes::new()), true).await.map(drop)
+    /// Changes [`CHANGED`] bytes in the middle, or half of a shorter file. Says how long it took until it was published.
+    pub(super) async fn change(&mut self, inputs: &Inputs) -> Result<Duration, CommandError> {
+        let length = CHANGED.min(inputs.length / 2);
+        self.published += 1;
+        let marked = vec![self.published.to_le_bytes()[0]; usize::try_from(length).unwrap_or(0)];
+        let change = Change {
+            at: Place::Offset(inputs.length / 2),
+            source: Source::Bytes(marked.into()),
+            then: Then::Keeps,
+        };
+        let begun = Instant::now();
+        let updated = self.client.update(&self.cap, &change, self.update_options(inputs)).await;
+        let updated = updated.map_err(|error| CommandError::failed(chain(&error)))?;
+        self.leaving = Some(updated.publishing);
+        Ok(begun.elapsed())
     }
 
-    async fn submit(&self, source: Source, tombstone: bool) -> Result<Duration, CommandError> {
+    /// Deletes it: its servers have room again when this returns.
+    pub(super) async fn delete(mut self) -> Result<(), CommandError> {
+        self.submit(Source::Bytes(Bytes::new()), true).await?;
+        if let Some(leaving) = self.leaving {
+            leaving.settled().await;
+        }
+        Ok(())
+    }
+
+    async fn submit(&mut self, source: Source, tombstone: bool) -> Result<Duration, CommandError> {
         let begun = Instant::now();
         let mut publishing = self.client.publish(self.cap.clone(), source, self.options(tombstone));
         let report = publishing.report().await.map_err(CommandError::failed)?;
         let took = begun.elapsed();
-        publishing.settled().await;
+        self.leaving = Some(publishing);
         if report.outcome.published().is_some() { Ok(took) } else { Err(not_published(&report)) }
     }
 
@@ -137,6 +167,22 @@ impl File {
             suspects: BTreeSet::new(),
             left: None,
             journal: Arc::new(NoJournal),
+            rng,
+        }
+    }
+
+    fn update_options(&self, inputs: &Inputs) -> UpdateOptions {
+        let mut rng = rng();
+        UpdateOptions {
+            origin: Origin::Creator(self.window.clone()),
+            first_shape: Shape::default(),
+            if_version: None,
+            attempt: fresh_attempt_id(&mut rng, UnixSeconds::since_epoch()),
+            high_water: None,
+            suspects: BTreeSet::new(),
+            journal: Arc::new(NoJournal),
+            spools: inputs.folder.clone(),
+            tries: NonZeroU32::MIN,
             rng,
         }
     }

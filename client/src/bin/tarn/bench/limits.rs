@@ -29,8 +29,16 @@ const AT_LEAST: usize = 3;
 pub(super) enum Work {
     /// Everything is encoded, sent, checked and made durable.
     Publish,
+    /// One segment of a file is encoded, sent, checked and made durable. What is read of it before is not counted.
+    Change,
     /// k shares are sent and decoded.
     Read,
+}
+
+impl Work {
+    /// All of it, in the order in which it is told, by name.
+    pub(super) const ALL: [(Self, &'static str); 3] =
+        [(Self::Publish, "publish"), (Self::Change, "change"), (Self::Read, "read")];
 }
 
 /// One part of the work, in the order of a publish.
@@ -62,12 +70,13 @@ pub(super) struct Part {
     pub(super) bytes: u64,
 }
 
-/// How long the parts of a publish and of a read of one size took.
+/// How long the parts of the work on one size took.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     /// Bytes of the file.
     pub(super) size: u64,
     pub(super) publish: Vec<Part>,
+    pub(super) change: Vec<Part>,
     pub(super) read: Vec<Part>,
 }
 
@@ -91,6 +100,7 @@ impl Limits {
     pub(super) fn of(&self, work: Work) -> &[Part] {
         match work {
             Work::Publish => &self.publish,
+            Work::Change => &self.change,
             Work::Read => &self.read,
         }
     }
@@ -104,6 +114,17 @@ impl Limits {
 /// Measures the parts for files of this size; `folder` is where the disk is tried.
 pub(super) async fn measure(size: u64, folder: &Path) -> Result<Limits, CommandError> {
     let geometry = Geometry::choose(Shape::default(), size).map_err(CommandError::failed)?;
+    let limits = measure_whole(geometry, folder).await?;
+    if size <= geometry.segment_size() {
+        return Ok(limits);
+    }
+    let segment = Geometry::choose(Shape::default(), geometry.segment_size());
+    let segment = measure_whole(segment.map_err(CommandError::failed)?, folder).await?;
+    Ok(Limits { change: segment.publish, ..limits })
+}
+
+/// The same, where a change is one of the whole file.
+async fn measure_whole(geometry: Geometry, folder: &Path) -> Result<Limits, CommandError> {
     let folder = folder.to_owned();
     let alone = move || measure_alone(&geometry, &folder);
     let mut limits = spawn_blocking(alone).await.map_err(CommandError::failed)??;
@@ -113,6 +134,7 @@ pub(super) async fn measure(size: u64, folder: &Path) -> Result<Limits, CommandE
         parts.push(network);
         parts.sort_by_key(|part| part.stage);
     }
+    limits.change = limits.publish.clone();
     Ok(limits)
 }
 
@@ -132,6 +154,7 @@ fn measure_alone(geometry: &Geometry, folder: &Path) -> Result<Limits, CommandEr
             compute::server_hashing(geometry, n),
             disk.measure().map_err(failed)?,
         ],
+        change: Vec::new(),
         // As long as the first k shares come, there is nothing to decode.
         read: vec![cipher, compute::hashing(geometry, k), compute::server_hashing(geometry, k)],
     })
@@ -162,6 +185,7 @@ mod tests {
             let publish =
                 ["salt", "cipher", "coding", "hashing", "network", "server hashing", "disk"];
             assert_eq!(names(Work::Publish), publish);
+            assert_eq!(names(Work::Change), publish);
             assert_eq!(names(Work::Read), ["cipher", "hashing", "network", "server hashing"]);
             for part in limits.publish.iter().chain(&limits.read) {
                 assert!(part.time > Duration::ZERO && part.bytes >= size, "{part:?}");

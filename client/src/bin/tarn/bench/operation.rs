@@ -14,19 +14,22 @@ pub(super) enum Operation {
     Create,
     /// Publishes other content on top of the newest version of a file.
     Update,
+    /// Changes 1 KiB in the middle of a file, or half of a smaller one.
+    Change,
     /// Reads all of a file.
     Read,
 }
 
 impl Operation {
     /// All of them, in the order in which they are measured.
-    pub(super) const ALL: [Self; 3] = [Self::Create, Self::Update, Self::Read];
+    pub(super) const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Change, Self::Read];
 
     /// Its name, as it is typed and printed.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",
+            Self::Change => "change",
             Self::Read => "read",
         }
     }
@@ -35,6 +38,7 @@ impl Operation {
     pub(super) const fn work(self) -> Work {
         match self {
             Self::Create | Self::Update => Work::Publish,
+            Self::Change => Work::Change,
             Self::Read => Work::Read,
         }
     }
@@ -43,12 +47,11 @@ impl Operation {
     pub(super) const fn makes_a_file(self) -> bool {
         match self {
             Self::Create => true,
-            Self::Update | Self::Read => false,
+            Self::Update | Self::Change | Self::Read => false,
         }
     }
 
-    /// Does it once. Says how long it took until the caller knew; what is done after that for courtesy is over too when
-    /// this returns.
+    /// Does it once. Says how long it took until the caller knew; what is done after that for courtesy goes on meanwhile.
     pub(super) async fn once(
         self,
         file: &mut File,
@@ -56,6 +59,7 @@ impl Operation {
     ) -> Result<Duration, CommandError> {
         match self {
             Self::Create | Self::Update => file.publish(inputs).await,
+            Self::Change => file.change(inputs).await,
             Self::Read => file.read(inputs.length()).await,
         }
     }

@@ -74,7 +74,7 @@ fn draw_size(
         cell.size == limits.size && cell.at_once == 1 && cell.latency.is_none()
     };
     let wholes: Vec<&Measured> = results.cells.iter().filter(shown).collect();
-    let sums = [Work::Publish, Work::Read].map(|work| limits.sum(work));
+    let sums = Work::ALL.map(|(work, _)| limits.sum(work));
     let longest = wholes.iter().map(|measured| measured.latencies.median()).chain(sums).max();
     let scale = Scale(longest.unwrap_or_default());
     text(
@@ -85,13 +85,13 @@ fn draw_size(
         &Size(limits.size).to_string(),
     )?;
     let mut y = top + 22.0;
-    for (work, name) in [(Work::Publish, "parts of a publish"), (Work::Read, "parts of a read")] {
+    for (work, name) in Work::ALL {
         let mut done = Duration::ZERO;
         for part in limits.of(work) {
             bar(svg, scale.place(done), y, scale.width(part.time), color(part.stage))?;
             done += part.time;
         }
-        label(svg, name, y, scale.place(done), &Time(done).to_string())?;
+        label(svg, &format!("parts of a {name}"), y, scale.place(done), &Time(done).to_string())?;
         y += STEP;
         for measured in wholes.iter().filter(|whole| whole.cell.operation.work() == work) {
             let median = measured.latencies.median();

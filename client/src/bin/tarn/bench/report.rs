@@ -74,7 +74,7 @@ fn limits(results: &Results) -> Table {
         Column::Number("OF ALL"),
     ]);
     for limits in &results.limits {
-        for (work, name) in [(Work::Publish, "publish"), (Work::Read, "read")] {
+        for (work, name) in Work::ALL {
             let sum = limits.sum(work);
             for part in limits.of(work) {
                 let share = per_second(part.time.as_secs_f64() * 100.0, sum);

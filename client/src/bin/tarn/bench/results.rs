@@ -130,8 +130,8 @@ impl Results {
     }
 }
 
-fn limits_json(limits: &Limits) -> [Value; 2] {
-    [Work::Publish, Work::Read].map(|work| {
+fn limits_json(limits: &Limits) -> [Value; 3] {
+    Work::ALL.map(|(work, _)| {
         let parts: Vec<Value> = limits.of(work).iter().map(part_json).collect();
         let sum = limits.sum(work).as_secs_f64();
         json!({ "work": work, "size": limits.size, "time": sum, "parts": parts })
@@ -171,6 +171,7 @@ pub(super) mod tests {
             limits: vec![Limits {
                 size: 1024,
                 publish: vec![part(Stage::Salt, ms(2)), part(Stage::Disk, ms(4))],
+                change: vec![part(Stage::Salt, ms(1))],
                 read: vec![part(Stage::Cipher, ms(1))],
             }],
         }
