@@ -2,11 +2,14 @@
 //! lanes and the servers.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::path::Path;
 
 use bytes::Bytes;
 use tarn_client::encode::source::Source;
 use tarn_client::publish::outcome::Report;
 use tarn_client::publish::publishing::{CutOff, Publishing};
+use tarn_client::update::{Change, Place, Then, UpdateOptions};
 use tarn_drops::{Table, runtime};
 use tarn_proto::{Certificate, Shape};
 use tokio::sync::Mutex;
@@ -21,6 +24,7 @@ fn a_dropped_publish_happened_or_did_not() {
         let mut table = Table::new("publishes, over gRPC");
         for drops in [Drops::AtEveryPoll, Drops::AtEveryTurn] {
             dropped(&mut table, &stage, drops).await;
+            updated(&mut table, &stage, drops).await;
         }
         asked_again(&mut table, &stage).await;
         settled(&mut table, &stage).await;
@@ -61,6 +65,61 @@ async fn dropped(table: &mut Table, stage: &Stage, drops: Drops) {
     match drops {
         Drops::AtEveryPoll => table.polls(operation, make, after).await,
         Drops::AtEveryTurn => table.turns(operation, make, after).await,
+    }
+}
+
+/// A change of a part, from what it reads to what it leaves behind.
+async fn updated(table: &mut Table, stage: &Stage, drops: Drops) {
+    let spools = tempfile::tempdir().unwrap();
+    let (writing, told) = (RefCell::new(Bytes::new()), RefCell::new(None::<Report>));
+    let make = async || {
+        let part = stage.fresh_content().slice(..1000);
+        let mut content = stage.newest().1.to_vec();
+        content[150_000..151_000].copy_from_slice(&part);
+        writing.replace(content.into());
+        told.replace(None);
+        let change =
+            Change { at: Place::Offset(150_000), source: Source::Bytes(part), then: Then::Keeps };
+        let options = update_options(stage, spools.path());
+        let told = &told;
+        async move {
+            let client = drops.client(stage);
+            let updated = client.update(&stage.file.cap, &change, options).await.unwrap();
+            assert!(updated.in_place);
+            told.replace(Some(updated.report));
+            updated.publishing.settled().await;
+        }
+    };
+    let after = async |_: Option<()>| {
+        let content = writing.take();
+        match told.take() {
+            None => stage.goes_on(&[&content]).await,
+            Some(report) => {
+                stage.was_published(published(report), content);
+                stage.goes_on(&[]).await;
+            }
+        }
+    };
+    let operation = "Client::update, settled";
+    match drops {
+        Drops::AtEveryPoll => table.polls(operation, make, after).await,
+        Drops::AtEveryTurn => table.turns(operation, make, after).await,
+    }
+}
+
+fn update_options(stage: &Stage, spools: &Path) -> UpdateOptions {
+    let options = stage.options();
+    UpdateOptions {
+        origin: options.origin,
+        first_shape: options.first_shape,
+        if_version: None,
+        attempt: options.attempt,
+        high_water: None,
+        suspects: options.suspects,
+        journal: options.journal,
+        spools: spools.to_owned(),
+        tries: const { NonZeroU32::new(5).unwrap() },
+        rng: options.rng,
     }
 }
 
