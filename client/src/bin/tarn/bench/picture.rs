@@ -152,8 +152,8 @@ mod tests {
         for (stage, color) in STAGES {
             assert!(svg.contains(stage.name()) && svg.contains(color), "{svg}");
         }
-        // The parts of two kinds of work, one whole, and the legend.
-        assert_eq!(svg.matches("<rect x").count(), STAGES.len() + 3 + 1);
+        // The parts of three kinds of work, one whole, and the legend.
+        assert_eq!(svg.matches("<rect x").count(), STAGES.len() + 4 + 1);
         assert!(svg.contains("10.0 ms, 60 %"), "{svg}");
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     }

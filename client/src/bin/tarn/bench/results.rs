@@ -204,8 +204,9 @@ pub(super) mod tests {
     #[test]
     fn limits_are_told_part_by_part() {
         let json: Value = serde_json::from_str(&results().to_json().unwrap()).unwrap();
-        let [publish, read] = [&json["limits"][0], &json["limits"][1]];
+        let [publish, change, read] = [0, 1, 2].map(|at| &json["limits"][at]);
         assert_eq!((&publish["work"], &publish["time"]), (&json!("publish"), &json!(0.006)));
+        assert_eq!((&change["work"], &change["time"]), (&json!("change"), &json!(0.001)));
         assert_eq!((&read["work"], &read["parts"][0]["part"]), (&json!("read"), &json!("cipher")));
         let salt = &publish["parts"][0];
         assert_eq!(
