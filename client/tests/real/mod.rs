@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::SeedableRng;
@@ -120,7 +121,9 @@ fn serve_at(store: Arc<MemoryStore>, listener: TcpListener) -> (SocketAddr, Real
     let served = Arc::clone(&store);
     let task = tokio::spawn(async move {
         let stopped = async { drop(stopped.await) };
-        tarn_server::serve(served, ServerConfig::default(), listener, stopped).await.unwrap();
+        // Whoever waits until a server is at rest waits for certificates too.
+        let config = ServerConfig { certificate_waits: Duration::ZERO, ..ServerConfig::default() };
+        tarn_server::serve(served, config, listener, stopped).await.unwrap();
     });
     (address, RealServer { store, stop: Some(stop), task })
 }
