@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub read_only: bool,
     /// How it looks for damage by itself, if it does.
     pub scrubbing: Option<Scrubbing>,
+    /// Bytes of memory in which slots are kept that nobody uses right now.
+    pub idle_slots_bytes_max: u64,
     /// Bytes of the disk that writes must leave free.
     pub reserved_bytes: u64,
     /// Work that costs less than hashing so many bytes is done by the threads that serve connections, as handing it
@@ -68,6 +70,7 @@ impl Default for ServerConfig {
             token: None,
             read_only: false,
             scrubbing: None,
+            idle_slots_bytes_max: 4 << 20,
             reserved_bytes: 64 << 20,
             hash_in_place_max: 1 << 20,
             limits: Limits::default(),

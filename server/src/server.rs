@@ -47,7 +47,8 @@ pub(crate) struct Server<S> {
 
 impl<S: Store> Server<S> {
     pub(crate) fn new(store: Arc<S>, config: ServerConfig) -> Arc<Self> {
-        let slots = Slots::new(Arc::clone(&store), Clock::start(), millis(config.promise));
+        let (promise, idle) = (millis(config.promise), config.idle_slots_bytes_max);
+        let slots = Slots::new(Arc::clone(&store), Clock::start(), promise, idle);
         Arc::new(Self {
             store,
             slots,

@@ -18,8 +18,6 @@ use crate::store::{Revision, Store, StoreError};
 /// How often a change that lost to another is judged again.
 const ATTEMPTS_MAX: usize = 16;
 
-/// Slots that nobody uses are kept in at most so many bytes.
-const IDLE_BYTES_MAX: u64 = 4 << 20;
 /// What a slot weighs beside what its manifest holds.
 const IDLE_SLOT_BYTES: u64 = 2 << 10;
 
@@ -73,9 +71,15 @@ struct Loaded {
 }
 
 impl<S: Store> Slots<S> {
-    pub(crate) fn new(store: Arc<S>, clock: Clock, promise: Millis) -> Arc<Self> {
-        let slots = usize::try_from(IDLE_BYTES_MAX / IDLE_SLOT_BYTES).unwrap_or(usize::MAX);
-        let idle = Cache::with_weighter(slots, IDLE_BYTES_MAX, ByBytes);
+    /// Slots that nobody uses are kept in at most `idle_bytes_max` bytes.
+    pub(crate) fn new(
+        store: Arc<S>,
+        clock: Clock,
+        promise: Millis,
+        idle_bytes_max: u64,
+    ) -> Arc<Self> {
+        let slots = usize::try_from(idle_bytes_max / IDLE_SLOT_BYTES).unwrap_or(usize::MAX);
+        let idle = Cache::with_weighter(slots, idle_bytes_max, ByBytes);
         let entries = Mutex::new(Entries { in_use: BTreeMap::new(), idle });
         Arc::new(Self { store, clock, promise, entries })
     }
@@ -343,3 +347,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod drops;
+#[cfg(test)]
+mod tests;

@@ -121,8 +121,13 @@ fn serve_at(store: Arc<MemoryStore>, listener: TcpListener) -> (SocketAddr, Real
     let served = Arc::clone(&store);
     let task = tokio::spawn(async move {
         let stopped = async { drop(stopped.await) };
-        // Whoever waits until a server is at rest waits for certificates too.
-        let config = ServerConfig { certificate_waits: Duration::ZERO, ..ServerConfig::default() };
+        let config = ServerConfig {
+            // Whoever waits until a server is at rest waits for certificates too.
+            certificate_waits: Duration::ZERO,
+            // What is changed behind a server's back is to be seen.
+            idle_slots_bytes_max: 0,
+            ..ServerConfig::default()
+        };
         tarn_server::serve(served, config, listener, stopped).await.unwrap();
     });
     (address, RealServer { store, stop: Some(stop), task })

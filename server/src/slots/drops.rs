@@ -65,7 +65,7 @@ async fn drop_each<F: Future>(table: &mut Table, operation: &str, begin: impl Fn
     let used = RefCell::new(None);
     let make = async || {
         let store = MemoryStore::new(STORE, 1 << 20, ChaCha8Rng::seed_from_u64(1));
-        let slots = Slots::new(Arc::new(store), Clock::start(), Millis::new(30_000));
+        let slots = Slots::new(Arc::new(store), Clock::start(), Millis::new(30_000), 1 << 20);
         used.replace(Some(Arc::clone(&slots)));
         begin(slots)
     };
@@ -105,7 +105,7 @@ fn index() -> StorageIndex {
 #[test]
 fn of_two_users_who_leave_at_once_one_is_the_last() {
     let store = MemoryStore::new(STORE, 1 << 20, ChaCha8Rng::seed_from_u64(1));
-    let slots = Slots::new(Arc::new(store), Clock::start(), Millis::new(30_000));
+    let slots = Slots::new(Arc::new(store), Clock::start(), Millis::new(30_000), 1 << 20);
     let (arrived, left_behind) = (AtomicUsize::new(0), AtomicUsize::new(0));
     // Both come here before either goes on.
     let together = |times: usize| {
