@@ -89,7 +89,7 @@ impl RealGrid {
             follows: Follows::Whatever,
             shape: None,
             first_shape: file.shape,
-            attempt: fresh_attempt_id(&mut rng, std::time::Duration::from_secs(self.seed)),
+            attempt: fresh_attempt_id(&mut rng, Duration::from_secs(self.seed)),
             tombstone: false,
             high_water: None,
             spent: None,
