@@ -297,7 +297,10 @@ impl Slot {
 
     /// The store has made this manifest durable, or was found to hold it.
     pub fn became(&mut self, manifest: Manifest) {
-        self.noted.retain(|certificate| !manifest.certificates.contains(certificate));
+        self.noted.retain(|certificate| {
+            let is_held = manifest.generation(certificate.version()).is_some();
+            is_held && !manifest.certificates.contains(certificate)
+        });
         self.manifest = manifest;
     }
 

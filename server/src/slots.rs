@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quick_cache::Weighter;
-use quick_cache::unsync::Cache;
 use tarn_proto::{ConversationId, HistoryQuery, Refusal, SlotState, StorageIndex};
 use tokio::sync::watch;
 
+mod idle;
+
+use self::idle::Idle;
 use crate::clock::Clock;
 use crate::manifest::Manifest;
 use crate::slot::{Change, Millis, Now, Slot};
@@ -17,9 +18,6 @@ use crate::store::{Revision, Store, StoreError};
 
 /// How often a change that lost to another is judged again.
 const ATTEMPTS_MAX: usize = 16;
-
-/// What a slot weighs beside what its manifest holds.
-const IDLE_SLOT_BYTES: u64 = 2 << 10;
 
 /// The slots that somebody is using, or was lately.
 pub(crate) struct Slots<S> {
@@ -31,21 +29,7 @@ pub(crate) struct Slots<S> {
 
 struct Entries {
     in_use: BTreeMap<StorageIndex, InUse>,
-    idle: Cache<StorageIndex, Idle, ByBytes>,
-}
-
-/// A slot that nobody uses, and what it weighs.
-struct Idle {
-    entry: Arc<Entry>,
-    bytes: u64,
-}
-
-struct ByBytes;
-
-impl Weighter<StorageIndex, Idle> for ByBytes {
-    fn weight(&self, _: &StorageIndex, idle: &Idle) -> u64 {
-        idle.bytes
-    }
+    idle: Idle,
 }
 
 /// A slot that somebody is using, and how many are.
@@ -70,6 +54,15 @@ struct Loaded {
     fresh: bool,
 }
 
+impl Loaded {
+    /// Ends the conversations that ended while nobody held the lock.
+    fn end_all(&mut self, ended: &Mutex<Vec<ConversationId>>) {
+        for conversation in std::mem::take(&mut *lock(ended)) {
+            self.slot.end(conversation);
+        }
+    }
+}
+
 impl<S: Store> Slots<S> {
     /// Slots that nobody uses are kept in at most `idle_bytes_max` bytes.
     pub(crate) fn new(
@@ -78,8 +71,7 @@ impl<S: Store> Slots<S> {
         promise: Millis,
         idle_bytes_max: u64,
     ) -> Arc<Self> {
-        let slots = usize::try_from(idle_bytes_max / IDLE_SLOT_BYTES).unwrap_or(usize::MAX);
-        let idle = Cache::with_weighter(slots, idle_bytes_max, ByBytes);
+        let idle = Idle::in_bytes(idle_bytes_max);
         let entries = Mutex::new(Entries { in_use: BTreeMap::new(), idle });
         Arc::new(Self { store, clock, promise, entries })
     }
@@ -89,7 +81,7 @@ impl<S: Store> Slots<S> {
         let mut entries = lock(&self.entries);
         let Entries { in_use, idle } = &mut *entries;
         let in_use = in_use.entry(storage_index).or_insert_with(|| InUse {
-            entry: idle.remove(&storage_index).map_or_else(Arc::default, |(_, idle)| idle.entry),
+            entry: idle.take(storage_index).unwrap_or_default(),
             handles: 0,
         });
         in_use.handles += 1;
@@ -106,7 +98,7 @@ impl<S: Store> Slots<S> {
     /// Forgets slots that nobody uses: for tests that change the store behind the server's back.
     #[cfg(test)]
     pub(crate) fn forget_idle(&self) {
-        lock(&self.entries).idle.clear();
+        lock(&self.entries).idle.forget();
     }
 
     #[cfg(test)]
@@ -130,21 +122,9 @@ impl<S: Store> Drop for SlotHandle<S> {
         if let btree_map::Entry::Occupied(mut in_use) = in_use.entry(self.storage_index) {
             in_use.get_mut().handles -= 1;
             if in_use.get().handles == 0 {
-                let entry = in_use.remove().entry;
-                if let Some(bytes) = entry.weight() {
-                    idle.insert(self.storage_index, Idle { entry, bytes });
-                }
+                idle.keep(self.storage_index, in_use.remove().entry);
             }
         }
-    }
-}
-
-impl Entry {
-    /// What it weighs when nobody uses it; none if it is not worth keeping, because only the store knows the slot.
-    fn weight(&self) -> Option<u64> {
-        let loaded = self.slot.try_lock().ok()?;
-        let loaded = loaded.as_ref().filter(|loaded| loaded.fresh)?;
-        Some(IDLE_SLOT_BYTES + loaded.slot.manifest().weight())
     }
 }
 
@@ -155,8 +135,8 @@ impl<S: Store> SlotHandle<S> {
         if locked.loaded.as_ref().is_none_or(|loaded| !loaded.fresh) {
             locked.load().await?;
         }
-        for conversation in std::mem::take(&mut *lock(&self.entry.ended)) {
-            locked.slot_mut().end(conversation);
+        if let Some(loaded) = locked.loaded.as_mut() {
+            loaded.end_all(&self.entry.ended);
         }
         Ok(locked)
     }

@@ -119,3 +119,26 @@ fn what_may_not_be_recorded_is_not_noted() {
     let mut slot = holding(&[&first]);
     assert_eq!(slot.note(other.certificate()), Err(Refusal::NotHeld));
 }
+
+#[test]
+fn what_was_noted_of_versions_that_are_gone_is_forgotten() {
+    let versions: Vec<_> = (1_u8..8)
+        .scan(None, |below, number| {
+            let version = writer().version(number, number.into(), *below);
+            *below = Some(version.id());
+            Some(version)
+        })
+        .collect();
+    let mut slot = holding(&versions.iter().collect::<Vec<_>>());
+    let [older @ .., newest] = &versions[..] else { panic!("there are some") };
+    for version in &older[..4] {
+        assert_eq!(slot.note(version.certificate()), Ok(false));
+    }
+    let change = slot.finalize(older[5].certificate()).unwrap();
+    accept(&mut slot, change);
+    assert_eq!(slot.note(newest.certificate()), Ok(false));
+    let next_version = writer().version(8, 8, Some(newest.id()));
+    seal(&mut slot, 1, &next_version, &[0]).unwrap();
+    let manifest = next(commit(&slot, 1, &next_version).unwrap());
+    assert_eq!(manifest.certificates, [newest.certificate()]);
+}
