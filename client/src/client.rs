@@ -192,14 +192,8 @@ impl Client {
         retrieve(request, servers, roster, patience, rng, self.workers).await
     }
 
-    /// Asks every server what it holds of a file, those too that nobody waits for while the others suffice: see
-    /// [`survey`].
-    pub async fn survey(
-        &self,
-        file: StorageIndex,
-        origin: &Origin,
-        suspects: BTreeSet<StoreId>,
-    ) -> ServerMap {
-        survey(file, origin, &self.servers, &self.roster(file), self.patience, suspects).await
+    /// Asks every server what it holds of a file: see [`survey`].
+    pub async fn survey(&self, file: StorageIndex, origin: &Origin) -> ServerMap {
+        survey(file, origin, &self.servers, &self.roster(file), self.patience).await
     }
 }

@@ -35,6 +35,7 @@ use tarn_proto::{ConversationId, SequenceNumber, StoreId};
 
 use crate::base::Base;
 use crate::servermap::{Failure, Patience, ServerMap};
+use crate::suspects::Heard;
 use crate::time::Millis;
 
 pub mod action;
@@ -100,7 +101,7 @@ pub struct Publish {
     landed: Option<Landed>,
     troubles: BTreeMap<StoreId, Trouble>,
     /// Servers that were late, and have not answered since.
-    silent: BTreeSet<StoreId>,
+    heard: Heard,
     cancelled: bool,
     next_message: u32,
     timer: Option<(Timer, Millis)>,
@@ -138,7 +139,7 @@ impl Publish {
             built_once: false,
             landed,
             troubles: BTreeMap::new(),
-            silent: BTreeSet::new(),
+            heard: Heard::default(),
             cancelled: false,
             next_message: 0,
             timer: None,
@@ -260,7 +261,7 @@ impl Publish {
             return;
         };
         if let Some(sent) = self.outstanding.get(message) {
-            self.silent.remove(&sent.server);
+            self.heard.answered(sent.server);
         }
     }
 
@@ -301,9 +302,7 @@ impl Publish {
     }
 
     fn trouble(&mut self, server: StoreId, during: During, failure: Failure) {
-        if matches!(failure, Failure::Late(_)) {
-            self.silent.insert(server);
-        }
+        self.heard.failed(server, &failure);
         self.troubles.insert(server, Trouble { during, failure, at: self.now });
     }
 

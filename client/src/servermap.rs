@@ -37,10 +37,7 @@ impl ServerMap {
     pub fn heard(&self) -> Heard {
         let mut heard = Heard::default();
         for (&store, failure) in &self.failures {
-            // Nobody was there to be asked.
-            if *failure != Failure::Unlisted {
-                heard.failed(store, failure);
-            }
+            heard.failed(store, failure);
         }
         for &store in self.answers.keys() {
             heard.answered(store);
@@ -58,6 +55,9 @@ pub enum Failure {
     /// It took far longer than the others. It may still answer.
     #[error("it did not answer within {0}")]
     Late(Millis),
+    /// It had kept somebody waiting before, and the others sufficed. It may still answer.
+    #[error("it did not answer before, and was not waited for")]
+    Suspected,
     /// It refused.
     #[error("{0}")]
     Refused(tarn_proto::Refusal),
@@ -204,8 +204,11 @@ impl Mapping {
     /// Gives up on those that have not answered.
     pub fn give_up(&mut self, now: Millis) {
         let waited = now.since(self.began);
+        let is_late = now >= self.wake_at(true);
         for store in std::mem::take(&mut self.pending) {
-            self.map.failures.insert(store, Failure::Late(waited));
+            let was_waited_for = is_late || !self.suspects.contains(&store);
+            let failure = if was_waited_for { Failure::Late(waited) } else { Failure::Suspected };
+            self.map.failures.insert(store, failure);
         }
     }
 
@@ -298,6 +301,23 @@ mod tests {
         assert!(!mapping.is_over(Millis(2), false), "it is needed after all");
         answer(&mut mapping, 3, 2);
         assert_eq!(mapping.map().answers.len(), 3, "and may answer as any other");
+    }
+
+    #[test]
+    fn nothing_new_is_held_against_a_suspect_that_nobody_waited_for() {
+        let given_up_at = |now| {
+            let mut mapping = mapping(3).suspecting([store(2)].into());
+            answer(&mut mapping, 1, 0);
+            answer(&mut mapping, 2, 1);
+            mapping.give_up(Millis(now));
+            (mapping.map().failures[&store(2)].clone(), mapping.map().heard())
+        };
+        let (failure, heard) = given_up_at(499);
+        assert_eq!(failure, Failure::Suspected);
+        assert_eq!((heard.asked, heard.silent), ([store(0), store(1)].into(), [].into()));
+        let (failure, heard) = given_up_at(500);
+        assert_eq!(failure, Failure::Late(Millis(500)), "as long as for anybody");
+        assert_eq!(heard.silent, [store(2)].into());
     }
 
     #[test]

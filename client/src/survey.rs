@@ -16,15 +16,14 @@ use crate::time::Millis;
 
 /// What each server says of the file, or why it does not: those of its window, if the caller knows it or some header
 /// names it, and a few beyond. Once the answers tell the file's newest version, nobody is waited for who is late by
-/// comparison, nor `suspects` at all; until then everybody is, up to the limit of `patience`. Dropping the future ends
-/// every call.
+/// comparison; until then everybody is, up to the limit of `patience`. No server is waited for less because it kept
+/// somebody waiting before: whoever looks wants to see whether it is there again. Dropping the future ends every call.
 pub async fn survey(
     file: StorageIndex,
     origin: &Origin,
     clients: &Clients,
     roster: &Roster,
     patience: Patience,
-    suspects: BTreeSet<StoreId>,
 ) -> ServerMap {
     let began = Instant::now();
     let now = || Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
@@ -34,7 +33,7 @@ pub async fn survey(
     };
     let reachable: BTreeSet<StoreId> = clients.keys().copied().collect();
     let asked = stores_to_ask(window, &roster.0);
-    let mut mapping = Mapping::begin(now(), asked, reachable, patience).suspecting(suspects);
+    let mut mapping = Mapping::begin(now(), asked, reachable, patience);
     let mut queries = JoinSet::new();
     let query = |queries: &mut JoinSet<_>, store: StoreId| {
         if let Some(client) = clients.get(&store).cloned() {

@@ -78,12 +78,16 @@ impl Heard {
         self.silent.remove(&store);
     }
 
-    /// A failure that comes at once keeps nobody waiting.
+    /// A failure that comes at once keeps nobody waiting; who could not be asked, or was not waited for, told nothing.
     pub fn failed(&mut self, store: StoreId, failure: &Failure) {
-        self.asked.insert(store);
-        if matches!(failure, Failure::Late(_)) {
-            self.silent.insert(store);
+        match failure {
+            Failure::Unlisted | Failure::Suspected => return,
+            Failure::Late(_) => {
+                self.silent.insert(store);
+            }
+            Failure::Dead(_) | Failure::Refused(_) | Failure::Broken(_) => {}
         }
+        self.asked.insert(store);
     }
 }
 
@@ -158,6 +162,8 @@ mod tests {
         assert_eq!(told, heard(&[SLOW, QUICK], &[SLOW]));
         told.failed(SLOW, &Failure::Dead("reset".to_owned()));
         assert_eq!(told.silent, [SLOW].into(), "a connection that breaks is no answer");
+        told.failed(SLOW, &Failure::Suspected);
+        assert_eq!(told, heard(&[SLOW, QUICK], &[SLOW]), "nothing new");
         told.answered(SLOW);
         assert_eq!(told, heard(&[SLOW, QUICK], &[]));
     }

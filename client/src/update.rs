@@ -250,7 +250,7 @@ fn stale(now: Option<SignedHeader>) -> Report {
     Report {
         outcome: Outcome::Stale { now },
         troubles: std::collections::BTreeMap::new(),
-        silent: BTreeSet::new(),
+        heard: crate::suspects::Heard::default(),
         rounds: 0,
         elapsed: crate::time::Millis(0),
     }

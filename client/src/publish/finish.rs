@@ -62,7 +62,7 @@ impl Publish {
         self.actions.push(Action::Finish(Report {
             outcome,
             troubles: self.troubles.clone(),
-            silent: self.silent.clone(),
+            heard: self.heard.clone(),
             rounds: self.rounds,
             elapsed: self.now,
         }));

@@ -7,6 +7,7 @@ use tarn_proto::{ShareNumber, SignedHeader, StoreId, VersionId};
 use crate::base::Undecided;
 use crate::quorum::Placement;
 use crate::servermap::Failure;
+use crate::suspects::Heard;
 use crate::time::Millis;
 
 /// What the caller is told.
@@ -16,8 +17,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// What went wrong with which server, whether or not it mattered.
     pub troubles: BTreeMap<StoreId, Trouble>,
-    /// Servers that kept it waiting and had not answered when it ended: nobody need wait for them the next time.
-    pub silent: BTreeSet<StoreId>,
+    /// Which servers kept it waiting, and which did not.
+    pub heard: Heard,
     /// How often it began anew.
     pub rounds: u32,
     /// How long it took.

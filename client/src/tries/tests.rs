@@ -5,6 +5,7 @@ use rand::SeedableRng;
 use tarn_proto::{AttemptId, Geometry, Header, Shape, SignedHeader, StoreId, VerifyKey, Window};
 
 use super::*;
+use crate::suspects::Heard;
 use crate::time::Millis;
 
 fn tries(most: u32) -> Tries {
@@ -15,7 +16,7 @@ fn report(outcome: Outcome) -> Report {
     Report {
         outcome,
         troubles: BTreeMap::new(),
-        silent: BTreeSet::new(),
+        heard: Heard::default(),
         rounds: 1,
         elapsed: Millis(1),
     }

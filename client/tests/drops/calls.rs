@@ -1,6 +1,5 @@
 //! Single calls to one server, and what reads from several: each dropped at its every poll.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -62,7 +61,7 @@ async fn asked(table: &mut Table, stage: &Stage, drops: Drops) {
     })
     .await;
     let client = drops.client(stage);
-    let survey = async || client.survey(file, &Origin::CapHolder, BTreeSet::new());
+    let survey = async || client.survey(file, &Origin::CapHolder);
     drop_each(table, stage, ("Client::survey", drops), survey, |map| map.answers.len() == 3).await;
 }
 

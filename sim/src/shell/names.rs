@@ -45,6 +45,7 @@ pub(super) fn of_failure(failure: &Failure) -> String {
         Failure::Late(_) => failure.to_string(),
         Failure::Refused(refusal) => format!("refused: {refusal}"),
         Failure::Broken(why) => format!("broken: {why}"),
+        Failure::Suspected => "suspected".to_owned(),
         Failure::Unlisted => "unlisted".to_owned(),
     }
 }

@@ -187,7 +187,7 @@ impl World {
             Action::Finish(report) => {
                 let told = Told::from(&report.outcome);
                 if let Some(caller) = self.caller(id).filter(|_| self.setup.remembers) {
-                    Arc::make_mut(&mut self.oracle).suspect(caller, report.silent.clone());
+                    Arc::make_mut(&mut self.oracle).heard(caller, &report.heard);
                 }
                 if let (Some(made), Some(caller)) = (
                     told.version().and_then(|version| self.made.get(&version)).cloned(),

@@ -8,6 +8,7 @@ use tarn_client::base::HighWater;
 use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::{Landed, Outcome as PublishOutcome};
 use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
+use tarn_client::suspects::Heard;
 use tarn_proto::{
     AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, StoreId, VersionId,
 };
@@ -372,8 +373,10 @@ impl Oracle {
         *kept = (*kept).max(mark);
     }
 
-    pub(super) fn suspect(&mut self, caller: u8, silent: BTreeSet<StoreId>) {
-        self.suspects.insert(caller, silent);
+    pub(super) fn heard(&mut self, caller: u8, heard: &Heard) {
+        let suspects = self.suspects.entry(caller).or_default();
+        suspects.retain(|store| !heard.asked.contains(store));
+        suspects.extend(&heard.silent);
     }
 
     pub(super) fn task_killed(&mut self, id: ClientId) {

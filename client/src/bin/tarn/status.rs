@@ -40,8 +40,7 @@ pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(),
     let Some(file) = &args.file else { return print_unfinished(args, &names, home) };
     let file = File::find(&file.parse()?, &names, home)?;
     let session = Session::open(global, home).await?;
-    let suspects = names.suspected()?;
-    let map = session.client.survey(file.cap.storage_index(), &file.origin, suspects).await;
+    let map = session.client.survey(file.cap.storage_index(), &file.origin).await;
     names.note_suspects(&map.heard());
     let status = Status { evidence: map.evidence(), choice: map.choose(&file.origin), map: &map };
     let told = if args.json {

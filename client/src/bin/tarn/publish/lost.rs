@@ -40,8 +40,8 @@ pub(super) async fn tell(
     output::say(format_args!("{why}; asking the servers what became of it"));
 
     let suspects = names.suspected()?;
-    bring(file, suspects.clone(), session).await;
-    let map = session.client.survey(file.storage_index(), &file.origin, suspects).await;
+    bring(file, suspects, session).await;
+    let map = session.client.survey(file.storage_index(), &file.origin).await;
     names.note_suspects(&map.heard());
     let elapsed = Millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
     let report = report(&last, &map, elapsed);
@@ -87,8 +87,7 @@ fn report(last: &Unfinished, map: &ServerMap, elapsed: Millis) -> Report {
     let failures = map.failures.iter();
     let troubles: BTreeMap<_, _> =
         failures.map(|(&store, failure)| (store, trouble(failure.clone()))).collect();
-    let silent = map.heard().silent;
-    Report { outcome: outcome(last, map), troubles, silent, rounds: 1, elapsed }
+    Report { outcome: outcome(last, map), troubles, heard: map.heard(), rounds: 1, elapsed }
 }
 
 fn outcome(last: &Unfinished, map: &ServerMap) -> Outcome {

@@ -13,7 +13,7 @@ use tarn_client::publish::publishing::Publishing;
 use super::Args;
 use super::file::File;
 use super::journal::{self, NamesJournal};
-use super::settle::{Settled, heard, remember, settle_others, take_off_record};
+use super::settle::{Settled, remember, settle_others, take_off_record};
 use super::submission::Submission;
 use super::told::Told;
 use crate::error::CommandError;
@@ -106,7 +106,7 @@ impl Ended {
         // Until it has been told, nobody knows its outcome but the record.
         submitted.running.keep();
         remember(&mut place.names.lock(), &file, &report.outcome)?;
-        place.names.lock().note_suspects(&heard(&report));
+        place.names.lock().note_suspects(&report.heard);
         let settled = match report.outcome.published() {
             Some(published) => {
                 let version = published.version;

@@ -1,11 +1,12 @@
 //! `--offset`, `--append` and `--truncate`: the input becomes a part of a file, and the rest stays. What it makes of the
 //! file cannot be made again from the input, so one that was cut off is settled by asking.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tarn_client::publish::outcome::{Outcome, Report};
+use tarn_client::suspects::Heard;
 use tarn_client::time::Millis;
 use tarn_client::update::{Change, Place as At, Then, UpdateError, UpdateOptions};
 
@@ -99,7 +100,7 @@ fn not_begun(error: &UpdateError) -> Report {
     Report {
         outcome: Outcome::Failed { cause: chain(error) },
         troubles: BTreeMap::new(),
-        silent: BTreeSet::new(),
+        heard: Heard::default(),
         rounds: 0,
         elapsed: Millis(0),
     }

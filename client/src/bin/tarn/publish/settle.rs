@@ -1,11 +1,8 @@
 //! After the outcome: what this program remembers of the file, and what became of publishes of it that were cut off.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use tarn_client::base::Evidence;
-use tarn_client::publish::outcome::{Outcome, Report};
-use tarn_client::suspects::Heard;
+use tarn_client::publish::outcome::Outcome;
 use tarn_proto::{SignedHeader, VersionId};
 
 use super::file::File;
@@ -45,14 +42,6 @@ impl Settled {
             "outcome": if self.published { "published" } else { "not_published" },
         })
     }
-}
-
-/// Which servers kept this publish waiting, and which did not.
-pub(super) fn heard(report: &Report) -> Heard {
-    let placed = report.outcome.published().map(|published| &published.placement);
-    let troubled = report.troubles.keys();
-    let asked = placed.into_iter().flat_map(BTreeMap::keys).chain(troubled).copied().collect();
-    Heard { asked, silent: report.silent.clone() }
 }
 
 /// Raises the file's high-water mark.
@@ -101,8 +90,7 @@ pub(super) async fn settle_others(
     if unfinished.is_empty() {
         return Ok(Vec::new());
     }
-    let suspects = names.lock().suspected()?;
-    let map = session.client.survey(file.storage_index(), &file.origin, suspects).await;
+    let map = session.client.survey(file.storage_index(), &file.origin).await;
     settle(unfinished, Some(published), &map.evidence(), &mut names.lock(), home)
 }
 
@@ -164,6 +152,8 @@ pub(super) fn became(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use ed25519_dalek::SigningKey;
     use tarn_proto::{
         AttemptId, ConversationId, Generation, Geometry, Header, Origin, Shape, ShareHealth,
