@@ -30,7 +30,7 @@ use crate::caps::ReadCap;
 use crate::encode::SegmentDecoder;
 use crate::encode::workers::Workers;
 use crate::fetch::driver::{
-    Clients, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, propagate_panic, read_run,
+    Clients, KnownRows, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, propagate_panic, read_run,
 };
 use crate::publish::Roster;
 use crate::publish::action::Timer;
@@ -45,7 +45,7 @@ use deliver::{Delivery, Job};
 /// What reaches the loop: events for the machine, some with what it is not to see.
 enum Message {
     Event(Event),
-    Rows { version: VersionId, rows: Arc<Rows>, event: Event },
+    Rows { version: VersionId, rows: Rows, event: Event },
     Run(RunEvent),
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Driver {
     readers: Readers,
     timer: Option<(Timer, Instant)>,
     header: Option<SignedHeader>,
-    rows: Option<Arc<Rows>>,
+    rows: KnownRows,
     shelf: Shelf,
     /// Until it is known what is read.
     outlet: Option<Outlet>,
@@ -123,7 +123,7 @@ impl Driver {
             readers: Readers::default(),
             timer: None,
             header: None,
-            rows: None,
+            rows: KnownRows::default(),
             shelf: Shelf::default(),
             outlet: Some(outlet),
             jobs: None,
@@ -170,7 +170,7 @@ impl Driver {
             Message::Event(event) => Some(event),
             Message::Rows { version, rows, event } => {
                 if self.header.as_ref().is_some_and(|header| header.version() == version) {
-                    self.rows = Some(rows);
+                    self.rows.put(rows);
                 }
                 Some(event)
             }
@@ -235,15 +235,15 @@ impl Driver {
                     let event = Event::RowsArrived { message };
                     let version = header.version();
                     let said = match read_rows(client, &header, segments).await {
-                        Ok(rows) => Message::Rows { version, rows: Arc::new(rows), event },
+                        Ok(rows) => Message::Rows { version, rows, event },
                         Err(failure) => Message::Event(Event::Failed { message, failure }),
                     };
                     drop(messages.send(said));
                 });
             }
             Action::ReadBlocks(run) => {
-                let (Some(header), Some(rows)) = (&self.header, &self.rows) else { return None };
-                let (header, rows) = (header.clone(), Arc::clone(rows));
+                let Some(header) = self.header.clone() else { return None };
+                let rows = self.rows.reader();
                 let (id, last) = (run.id, run.segments.end.saturating_sub(1));
                 let messages = self.messages.clone();
                 let client = self.clients.get(&run.server).cloned();
@@ -255,7 +255,8 @@ impl Driver {
             Action::Announce(found) => self.announce(found),
             Action::Deliver { segment } => {
                 let blocks = self.shelf.take(segment);
-                let row = self.rows.as_ref().and_then(|rows| rows.row(segment).cloned());
+                let row = self.rows.row(segment);
+                self.rows.forget_before(segment);
                 if let (Some(jobs), Some(row)) = (&self.jobs, row) {
                     drop(jobs.send(Job { segment, row, blocks }));
                 }
@@ -294,7 +295,7 @@ impl Driver {
     fn read_another(&mut self, header: &SignedHeader) {
         if self.header.as_ref() != Some(header) {
             self.header = Some(header.clone());
-            self.rows = None;
+            self.rows = KnownRows::default();
             self.shelf = Shelf::default();
         }
     }
