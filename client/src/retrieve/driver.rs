@@ -29,6 +29,7 @@ use super::{Request, Retrieve};
 use crate::caps::ReadCap;
 use crate::encode::SegmentDecoder;
 use crate::encode::workers::Workers;
+use crate::fetch::Run;
 use crate::fetch::driver::{
     Clients, KnownRows, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, propagate_panic, read_run,
 };
@@ -241,16 +242,7 @@ impl Driver {
                     drop(messages.send(said));
                 });
             }
-            Action::ReadBlocks(run) => {
-                let Some(header) = self.header.clone() else { return None };
-                let rows = self.rows.reader();
-                let (id, last) = (run.id, run.segments.end.saturating_sub(1));
-                let messages = self.messages.clone();
-                let client = self.clients.get(&run.server).cloned();
-                let report = move |event| drop(messages.send(Message::Run(event)));
-                let reader = self.spawn_silent(read_run(client, header, rows, run, report));
-                self.readers.began(id, last, reader);
-            }
+            Action::ReadBlocks(run) => self.read_blocks(run),
             Action::Abandon(run) => drop(self.readers.end(run)),
             Action::Announce(found) => self.announce(found),
             Action::Deliver { segment } => {
@@ -267,6 +259,16 @@ impl Driver {
             Action::Finish(report) => return Some(report),
         }
         None
+    }
+
+    fn read_blocks(&mut self, run: Run) {
+        let Some(header) = self.header.clone() else { return };
+        let (rows, messages) = (self.rows.reader(), self.messages.clone());
+        let (id, last) = (run.id, run.segments.end.saturating_sub(1));
+        let client = self.clients.get(&run.server).cloned();
+        let report = move |event| drop(messages.send(Message::Run(event)));
+        let reader = self.spawn_silent(read_run(client, header, rows, run, report));
+        self.readers.began(id, last, reader);
     }
 
     fn client(&self, server: StoreId) -> Result<crate::transport::ServerClient, Failure> {
