@@ -2,8 +2,10 @@
 //! publish or a reader does is decided by its machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::window::WindowError;
 use tarn_proto::{
@@ -190,6 +192,42 @@ impl Client {
         let roster = self.roster(request.cap.verify_cap().storage_index());
         let (servers, patience) = (Arc::clone(&self.servers), self.patience);
         retrieve(request, servers, roster, patience, rng, self.workers).await
+    }
+
+    /// These bytes of a file's newest version, which is known to be Published; what lies beyond its end is left out. Only
+    /// the segments they lie in are fetched, after two round trips. They are held in memory: for more, or to be told the
+    /// version, or to make do with what is unconfirmed, there is [`Client::retrieve`].
+    ///
+    /// ```no_run
+    /// # use tarn_client::{caps::ReadCap, client::Client, retrieve::reading::RetrieveError};
+    /// # async fn example(client: Client, cap: ReadCap) -> Result<(), RetrieveError> {
+    /// let (offset, length) = (4_096, 100);
+    /// let bytes = client.read(cap, offset..offset + length, rand::make_rng()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn read(
+        &self,
+        cap: ReadCap,
+        range: Range<u64>,
+        rng: ChaCha8Rng,
+    ) -> Result<Bytes, RetrieveError> {
+        let newest = RetrieveRequest {
+            cap,
+            origin: Origin::CapHolder,
+            version: None,
+            range: Some(range),
+            strict: true,
+            allow_rollback: false,
+            high_water: None,
+            suspects: BTreeSet::new(),
+        };
+        let mut reading = self.retrieve(newest, rng).await?;
+        let mut bytes = BytesMut::new();
+        while let Some(segment) = reading.next_segment().await? {
+            bytes.extend_from_slice(&segment);
+        }
+        Ok(bytes.freeze())
     }
 
     /// Asks every server what it holds of a file: see [`survey`].

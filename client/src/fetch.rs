@@ -12,6 +12,9 @@
 //! for. That bounds memory, and it rules out a deadlock: no reader ever stops reading its stream, so no stream can
 //! use up the flow-control window that another one on the same connection waits for.
 //!
+//! Blocks may be asked for before the rows that they are checked against are there. Whoever holds them then waits with
+//! them, and nobody is late whose blocks could not have been reported.
+//!
 //! Every segment is a matter of its own: when a run fails, is late or brings a bad block, only the segments that it
 //! still owes are asked of others, whatever share that may be.
 
@@ -25,6 +28,7 @@ use crate::servermap::Patience;
 use crate::time::Millis;
 
 pub mod driver;
+mod late;
 mod run;
 
 pub use run::{NotEnoughShares, Run, RunFailure, RunId, Want};
@@ -35,6 +39,8 @@ pub struct Fetch {
     need: usize,
     segments: Range<u32>,
     run_length: u32,
+    /// The first segment whose row is not there: no block from here on can be reported.
+    rows_until: u32,
     patience: Patience,
     /// Who is believed to hold which shares that can be read.
     sources: Placement,
@@ -65,8 +71,8 @@ struct Outstanding {
 }
 
 impl Fetch {
-    /// Fetches these segments of a version from these sources; [`Fetch::wants`] says how. Its runs are numbered from
-    /// `first_run`, so that those of two fetches are not taken for each other.
+    /// Fetches these segments of a version, whose rows are there, from these sources; [`Fetch::wants`] says how. Its
+    /// runs are numbered from `first_run`, so that those of two fetches are not taken for each other.
     pub fn begin(
         now: Millis,
         geometry: &Geometry,
@@ -78,6 +84,7 @@ impl Fetch {
         let mut fetch = Self {
             need: geometry.k().into(),
             run_length: run::length(geometry),
+            rows_until: segments.end,
             patience,
             sources,
             slow: BTreeSet::new(),
@@ -143,6 +150,17 @@ impl Fetch {
         Some((server, share))
     }
 
+    /// A server is of no use for this version, whatever it was asked for.
+    pub fn lost(&mut self, now: Millis, server: StoreId) {
+        self.sources.remove(&server);
+        let of_it = |outstanding: &Outstanding| outstanding.run.server == server;
+        let runs = self.runs.iter().filter(|(_, outstanding)| of_it(outstanding));
+        for id in runs.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.abandon(id);
+        }
+        self.plan(now);
+    }
+
     /// The consumer has taken this segment.
     pub fn consumed(&mut self, now: Millis, segment: u32) {
         let horizon = self.horizon();
@@ -172,32 +190,14 @@ impl Fetch {
         self.next_run
     }
 
-    /// Gives up on servers that are late by now. To be called when [`Fetch::wake_at`] has come and every block that
-    /// had come by then was reported. Returns those servers, and how long each was waited for.
-    pub fn overdue(&mut self, now: Millis) -> BTreeMap<StoreId, Millis> {
-        let late: BTreeMap<StoreId, Millis> = self
-            .awaited_at_head()
-            .filter(|outstanding| now >= self.late_at(outstanding))
-            .map(|outstanding| (outstanding.run.server, now.since(outstanding.alive_at)))
-            .collect();
-        for outstanding in self.runs.values_mut() {
-            outstanding.late |= late.contains_key(&outstanding.run.server);
-        }
-        if !late.is_empty() {
-            self.slow.extend(late.keys());
-            self.plan(now);
-        }
-        late
+    /// How many segments a run has at most.
+    pub const fn run_length(&self) -> u32 {
+        self.run_length
     }
 
     /// Who gives this run, if it still owes something.
     pub fn server_of(&self, run: RunId) -> Option<StoreId> {
         self.runs.get(&run).map(|outstanding| outstanding.run.server)
-    }
-
-    /// When somebody is late if nothing comes until then.
-    pub fn wake_at(&self) -> Option<Millis> {
-        self.awaited_at_head().map(|outstanding| self.late_at(outstanding)).min()
     }
 
     /// Whether every segment was delivered.
@@ -236,9 +236,13 @@ impl Fetch {
         let unneeded = |outstanding: &Outstanding| outstanding.run.segments.end <= self.head;
         let ids = self.runs.iter().filter(|(_, outstanding)| unneeded(outstanding));
         for id in ids.map(|(&id, _)| id).collect::<Vec<_>>() {
-            self.runs.remove(&id);
-            self.wants.push(Want::Abandon(id));
+            self.abandon(id);
         }
+    }
+
+    fn abandon(&mut self, run: RunId) {
+        self.runs.remove(&run);
+        self.wants.push(Want::Abandon(run));
     }
 
     /// Asks for what the segments up to the horizon lack.
@@ -306,22 +310,6 @@ impl Fetch {
         self.runs.values().filter(move |outstanding| outstanding.run.segments.contains(&segment))
     }
 
-    /// The runs that hold up the next segment.
-    fn awaited_at_head(&self) -> impl Iterator<Item = &Outstanding> {
-        self.covering(self.head).filter(|outstanding| !outstanding.late)
-    }
-
-    /// When a run that owes a block of the head is late: a multiple of what blocks take, if somebody else's block of
-    /// that segment is here already, and never before the floor.
-    fn late_at(&self, outstanding: &Outstanding) -> Millis {
-        let since = outstanding.alive_at.max(self.head_since);
-        let others_came = !self.shares_arrived(self.head).is_empty();
-        match self.pace.filter(|_| others_came) {
-            Some(pace) => since + pace.times(self.patience.factor).max(self.patience.floor),
-            None => since + self.patience.limit,
-        }
-    }
-
     /// Where the run that this segment belongs to ends.
     const fn end_of_run(&self, segment: u32) -> u32 {
         let runs = (segment - self.segments.start) / self.run_length + 1;
@@ -330,7 +318,7 @@ impl Fetch {
     }
 
     /// Nothing is asked for from here on: two runs beyond what was consumed.
-    const fn horizon(&self) -> u32 {
+    pub const fn horizon(&self) -> u32 {
         if self.consumed >= self.segments.end {
             return self.segments.end;
         }

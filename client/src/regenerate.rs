@@ -170,7 +170,7 @@ async fn send(
         let mut segments = Fetching::begin(
             Arc::clone(clients),
             header.clone(),
-            Arc::new(Rows::of(table)),
+            Rows::of(table),
             0..geometry.segments(),
             brought.sources.clone(),
         );

@@ -7,12 +7,14 @@
 //!   RunFailed, Consumed, …         │ step(now,ev) │     WaitUntil(when, why), Finish(report)
 //!                                  └──────────────┘
 //!
-//!   Mapping ──▶ certain ─────────────────────────▶ ReadingRows ──▶ Reading ──▶ Ended
-//!    ▲  │ └──▶ in doubt ──▶ Bringing ──▶ confirmed ───▲                │
-//!    │  │                      └─ cannot: unconfirmed ─┘               │ too few
-//!    │  └──▶ undecided: unconfirmed, or over                           │ sources
-//!    └── BackingOff ◀──────────────────────────────────────────────────┘
+//!   Mapping ──▶ certain ─────────────────────────▶ Reading ──▶ Ended
+//!    ▲  │ └──▶ in doubt ──▶ Bringing ──▶ confirmed ───▲  │
+//!    │  │                      └─ cannot: unconfirmed ─┘  │ too few
+//!    │  └──▶ undecided: unconfirmed, or over              │ sources
+//!    └── BackingOff ◀─────────────────────────────────────┘
 //! ```
+//!
+//! Rows and blocks are asked for at the same time: the first byte comes after two round trips.
 //!
 //! A version that is certain is returned. One in doubt is first brought to a quorum, so that no later reader sees
 //! less; where that cannot be done, it is returned marked unconfirmed, or refused to a strict reader.
@@ -52,10 +54,12 @@ mod choose;
 mod driver;
 mod map;
 mod read;
+mod rows;
 
 use action::Action;
 use event::Event;
 use outcome::{During, Found, Outcome, Report, Trouble};
+use rows::Rows;
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -96,6 +100,8 @@ pub struct Retrieve {
     found: Option<Found>,
     /// Who is believed to hold which of its shares.
     sources: Placement,
+    /// Which of its rows are here.
+    rows: Rows,
     fetch: Option<Fetch>,
     /// Where the next fetch begins to number its runs.
     first_run: RunId,
@@ -137,9 +143,7 @@ enum Phase {
     BackingOff { until: Millis },
     /// Bringing a version in doubt to a quorum.
     Bringing { bring: Box<Bring>, refused: bool },
-    /// Learning the rows of the segments wanted.
-    ReadingRows { asked: BTreeSet<StoreId>, ask_next_at: Option<Millis> },
-    /// Handing segments over.
+    /// Learning rows, and handing segments over.
     Reading,
     /// The caller was told.
     Ended,
@@ -166,6 +170,7 @@ impl Retrieve {
             servermap: ServerMap::default(),
             found: None,
             sources: Placement::new(),
+            rows: Rows::default(),
             fetch: None,
             first_run: RunId(0),
             announced: false,
@@ -217,8 +222,8 @@ impl Retrieve {
                 }
             }
             Event::RowsArrived { message } => {
-                if self.answered_as(message, Kind::Rows).is_some() {
-                    self.rows_arrived();
+                if let Some(server) = self.answered_as(message, Kind::Rows) {
+                    self.rows_arrived(server);
                 }
             }
             Event::Failed { message, failure } => {
@@ -260,7 +265,6 @@ impl Retrieve {
                     }
                 }
                 Phase::Bringing { .. } => self.maintain_bringing(),
-                Phase::ReadingRows { .. } => self.maintain_rows(),
                 Phase::Reading => self.maintain_reading(),
             }
             self.carry_out_fetch();
@@ -370,11 +374,7 @@ impl Retrieve {
                 Some((mapping.wake_at(self.map_suffices(mapping)), Why::Lateness))
             }
             Phase::BackingOff { until } => Some((*until, Why::BackOff)),
-            Phase::ReadingRows { ask_next_at, .. } => ask_next_at.map(|when| (when, Why::Lateness)),
-            Phase::Reading => {
-                let late = self.fetch.as_ref().and_then(Fetch::wake_at);
-                late.map(|when| (when, Why::Lateness))
-            }
+            Phase::Reading => self.reading_wakes_at().map(|when| (when, Why::Lateness)),
         };
         let Some((when, why)) = wanted else { return };
         if self.timer.is_some_and(|(_, armed)| armed <= when) {

@@ -122,6 +122,9 @@ async fn any_range_of_bytes_is_cut_out() {
         let bytes = read(&client, RetrieveRequest { range: wanted, ..request(&file) }).await;
         let expected = &content[range.start..range.end.min(content.len())];
         assert!(bytes.unwrap() == expected, "{range:?}");
+        let wanted = range.start as u64..range.end as u64;
+        let rng = ChaCha8Rng::seed_from_u64(2);
+        assert!(client.read(file.cap.read_cap(), wanted, rng).await.unwrap() == expected);
     }
 }
 

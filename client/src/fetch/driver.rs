@@ -6,11 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use tarn_proto::state::ReadRefusal;
-use tarn_proto::{Refusal, Row, ShareNumber, SignedHeader, StoreId, Table};
+use tarn_proto::{Refusal, Row, ShareNumber, SignedHeader, StoreId};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Fetch, NotEnoughShares, Run, RunFailure, RunId, Want};
@@ -20,44 +19,17 @@ use crate::servermap::{Failure, Patience};
 use crate::time::Millis;
 use crate::transport::{ReadError, ServerClient};
 
+mod reader;
+mod rows;
+
+pub use reader::{Readers, read_run};
+pub use rows::{KnownRows, RowReader, Rows};
+
 /// A server that says nothing for so long while it is read from has failed.
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// The servers that a client knows how to reach.
 pub type Clients = Arc<BTreeMap<StoreId, ServerClient>>;
-
-/// The rows of some consecutive segments, verified.
-#[derive(Debug, Clone)]
-pub struct Rows {
-    first: u32,
-    rows: Vec<Row>,
-}
-
-impl Rows {
-    /// All rows of a table.
-    pub fn of(table: &Table) -> Self {
-        Self { first: 0, rows: (0..).map_while(|segment| table.row(segment)).collect() }
-    }
-
-    /// Reads the rows of these segments from one server; all of them cheaply, a part with proofs.
-    pub async fn read(
-        server: &ServerClient,
-        header: &SignedHeader,
-        segments: Range<u32>,
-    ) -> Result<Self, ReadError> {
-        if segments == (0..header.header().geometry.segments()) {
-            return Ok(Self::of(&server.read_table(header, SILENCE_MAX).await?));
-        }
-        let (first, count) = (segments.start, segments.end.saturating_sub(segments.start));
-        let rows = server.read_rows(header, first, count, SILENCE_MAX).await?;
-        Ok(Self { first, rows })
-    }
-
-    /// The row of this segment, if it was read.
-    pub fn row(&self, segment: u32) -> Option<&Row> {
-        self.rows.get(segment.checked_sub(self.first)? as usize)
-    }
-}
 
 /// What became of a part of a run.
 #[derive(Debug)]
@@ -66,37 +38,6 @@ pub enum RunEvent {
     Arrived(RunId, VerifiedBlock),
     /// No more will come.
     Failed(RunId, RunFailure),
-}
-
-/// Reads one run and reports every block, or why there are no more. It never waits for whoever hears the reports, so
-/// its stream is always read.
-pub async fn read_run(
-    client: Option<ServerClient>,
-    header: SignedHeader,
-    rows: Arc<Rows>,
-    run: Run,
-    mut report: impl FnMut(RunEvent) + Send,
-) {
-    let Some(client) = client else {
-        return report(RunEvent::Failed(run.id, RunFailure::Server(Failure::Unlisted)));
-    };
-    let (first, count) = (run.segments.start, run.segments.end - run.segments.start);
-    let mut blocks = client.read_blocks(&header, run.share, first, count, SILENCE_MAX);
-    while let Some(block) = blocks.next().await {
-        let checked = block.map_err(RunFailure::from).and_then(|block| {
-            let row = rows.row(block.segment).ok_or_else(|| unasked(block.segment))?;
-            VerifiedBlock::check(row, block.segment, run.share, block.bytes)
-                .map_err(|bad| RunFailure::Share(Failure::Broken(bad.to_string())))
-        });
-        match checked {
-            Ok(block) => report(RunEvent::Arrived(run.id, block)),
-            Err(failure) => return report(RunEvent::Failed(run.id, failure)),
-        }
-    }
-}
-
-fn unasked(segment: u32) -> RunFailure {
-    RunFailure::Server(Failure::Broken(format!("segment {segment} came unasked")))
 }
 
 impl From<ReadError> for RunFailure {
@@ -134,43 +75,6 @@ pub struct FetchedSegment {
     pub blocks: Vec<VerifiedBlock>,
 }
 
-/// The runs that are being read. Forgets each with its last block, so it does not grow with the file.
-#[derive(Debug, Default)]
-pub struct Readers(BTreeMap<RunId, Reader>);
-
-#[derive(Debug)]
-struct Reader {
-    last_segment: u32,
-    task: AbortHandle,
-}
-
-impl Readers {
-    /// A task reads this run, up to and with this segment.
-    pub fn began(&mut self, run: RunId, last_segment: u32, task: AbortHandle) {
-        self.0.insert(run, Reader { last_segment, task });
-    }
-
-    /// A block of the run came. Returns whether the run was not ended before.
-    pub fn arrived(&mut self, run: RunId, segment: u32) -> bool {
-        let Some(reader) = self.0.get(&run) else {
-            return false;
-        };
-        if segment >= reader.last_segment {
-            self.0.remove(&run);
-        }
-        true
-    }
-
-    /// Ends the run, its task too. Returns whether it was not ended before.
-    pub fn end(&mut self, run: RunId) -> bool {
-        let reader = self.0.remove(&run);
-        if let Some(reader) = &reader {
-            reader.task.abort();
-        }
-        reader.is_some()
-    }
-}
-
 /// Blocks that came and are not delivered yet, by segment and share. A late block of a segment that was delivered is
 /// dropped, so it never holds more than was asked for.
 #[derive(Debug, Default)]
@@ -199,7 +103,7 @@ impl Shelf {
 pub struct Fetching {
     fetch: Fetch,
     header: SignedHeader,
-    rows: Arc<Rows>,
+    rows: KnownRows,
     clients: Clients,
     began: Instant,
     shelf: Shelf,
@@ -217,7 +121,7 @@ impl Fetching {
     pub fn begin(
         clients: Clients,
         header: SignedHeader,
-        rows: Arc<Rows>,
+        rows: Rows,
         segments: Range<u32>,
         sources: Placement,
     ) -> Self {
@@ -228,7 +132,7 @@ impl Fetching {
         Self {
             fetch: Fetch::begin(Millis(0), &geometry, segments, sources, patience, RunId(0)),
             header,
-            rows,
+            rows: rows.into(),
             clients,
             began: Instant::now(),
             shelf: Shelf::default(),
@@ -269,7 +173,7 @@ impl Fetching {
                 Want::Abandon(run) => drop(self.running.end(run)),
                 Want::Deliver { segment } => {
                     let blocks = self.shelf.take(segment);
-                    if let Some(row) = self.rows.row(segment).cloned() {
+                    if let Some(row) = self.rows.row(segment) {
                         self.ready.push_back(FetchedSegment { segment, row, blocks });
                     }
                 }
@@ -281,7 +185,7 @@ impl Fetching {
         let (id, last) = (run.id, run.segments.end.saturating_sub(1));
         let reports = self.reports.clone();
         let client = self.clients.get(&run.server).cloned();
-        let (header, rows) = (self.header.clone(), Arc::clone(&self.rows));
+        let (header, rows) = (self.header.clone(), self.rows.reader());
         // A report that nobody hears is of a fetch that is over.
         let report = move |event| drop(reports.send(event));
         let reader = self.readers.spawn(read_run(client, header, rows, run, report));

@@ -130,6 +130,29 @@ fn a_server_far_slower_than_the_others_is_replaced_yet_heard() {
 }
 
 #[test]
+fn nobody_is_late_before_the_rows_are_here() {
+    let mut fetch = fetch(1, one_each(3)).before_its_rows();
+    fetch.wants();
+    assert_eq!((fetch.wake_at(), fetch.overdue(Millis(60_000))), (None, [].into()));
+    fetch.rows_came(Millis(60_000), 1, Millis(200));
+    assert_eq!(fetch.wake_at(), Some(Millis(65_000)));
+    fetch.arrived(Millis(60_000), RunId(1), 0);
+    assert_eq!(
+        fetch.wake_at(),
+        Some(Millis(60_600)),
+        "four times three quarters of what rows took"
+    );
+}
+
+#[test]
+fn a_server_that_is_lost_is_asked_for_nothing_more() {
+    let mut fetch = fetch(1, one_each(3));
+    fetch.wants();
+    fetch.lost(Millis(1), store(0));
+    assert_eq!(fetch.wants(), [Want::Abandon(RunId(0)), read(2, 2, 2, 0..1)]);
+}
+
+#[test]
 fn the_last_source_is_waited_for_however_slow() {
     let mut fetch = fetch(1, one_each(2));
     fetch.wants();

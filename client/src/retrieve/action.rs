@@ -58,7 +58,7 @@ pub enum Action {
         /// The segments that are to be read.
         segments: Range<u32>,
     },
-    /// Read these blocks of the version whose rows came. Each ends in BlockArrived, or the run in RunFailed.
+    /// Read these blocks of the version whose rows were asked for, and check each when its row is there. Each ends in BlockArrived, or the run in RunFailed.
     ReadBlocks(Run),
     /// Stop reading this run. *Silent.*
     Abandon(RunId),

@@ -172,6 +172,8 @@ impl Retrieve {
         let Some(found) = &self.found else { return };
         self.sources = self.sources_of(found.header.version());
         self.phase = Phase::Reading;
+        let owing = self.owing_rows();
+        self.rows.ask_anew(self.now, &owing);
         if let Some(fetch) = &mut self.fetch {
             fetch.replace_sources(self.now, self.sources.clone());
         }

@@ -29,8 +29,9 @@ use super::{Request, Retrieve};
 use crate::caps::ReadCap;
 use crate::encode::SegmentDecoder;
 use crate::encode::workers::Workers;
+use crate::fetch::Run;
 use crate::fetch::driver::{
-    Clients, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, propagate_panic, read_run,
+    Clients, KnownRows, Readers, Rows, RunEvent, SILENCE_MAX, Shelf, propagate_panic, read_run,
 };
 use crate::publish::Roster;
 use crate::publish::action::Timer;
@@ -45,7 +46,7 @@ use deliver::{Delivery, Job};
 /// What reaches the loop: events for the machine, some with what it is not to see.
 enum Message {
     Event(Event),
-    Rows { version: VersionId, rows: Arc<Rows>, event: Event },
+    Rows { version: VersionId, rows: Rows, event: Event },
     Run(RunEvent),
 }
 
@@ -70,7 +71,7 @@ pub(super) struct Driver {
     readers: Readers,
     timer: Option<(Timer, Instant)>,
     header: Option<SignedHeader>,
-    rows: Option<Arc<Rows>>,
+    rows: KnownRows,
     shelf: Shelf,
     /// Until it is known what is read.
     outlet: Option<Outlet>,
@@ -123,7 +124,7 @@ impl Driver {
             readers: Readers::default(),
             timer: None,
             header: None,
-            rows: None,
+            rows: KnownRows::default(),
             shelf: Shelf::default(),
             outlet: Some(outlet),
             jobs: None,
@@ -170,7 +171,7 @@ impl Driver {
             Message::Event(event) => Some(event),
             Message::Rows { version, rows, event } => {
                 if self.header.as_ref().is_some_and(|header| header.version() == version) {
-                    self.rows = Some(rows);
+                    self.rows.put(rows);
                 }
                 Some(event)
             }
@@ -235,27 +236,19 @@ impl Driver {
                     let event = Event::RowsArrived { message };
                     let version = header.version();
                     let said = match read_rows(client, &header, segments).await {
-                        Ok(rows) => Message::Rows { version, rows: Arc::new(rows), event },
+                        Ok(rows) => Message::Rows { version, rows, event },
                         Err(failure) => Message::Event(Event::Failed { message, failure }),
                     };
                     drop(messages.send(said));
                 });
             }
-            Action::ReadBlocks(run) => {
-                let (Some(header), Some(rows)) = (&self.header, &self.rows) else { return None };
-                let (header, rows) = (header.clone(), Arc::clone(rows));
-                let (id, last) = (run.id, run.segments.end.saturating_sub(1));
-                let messages = self.messages.clone();
-                let client = self.clients.get(&run.server).cloned();
-                let report = move |event| drop(messages.send(Message::Run(event)));
-                let reader = self.spawn_silent(read_run(client, header, rows, run, report));
-                self.readers.began(id, last, reader);
-            }
+            Action::ReadBlocks(run) => self.read_blocks(run),
             Action::Abandon(run) => drop(self.readers.end(run)),
             Action::Announce(found) => self.announce(found),
             Action::Deliver { segment } => {
                 let blocks = self.shelf.take(segment);
-                let row = self.rows.as_ref().and_then(|rows| rows.row(segment).cloned());
+                let row = self.rows.row(segment);
+                self.rows.forget_before(segment);
                 if let (Some(jobs), Some(row)) = (&self.jobs, row) {
                     drop(jobs.send(Job { segment, row, blocks }));
                 }
@@ -266,6 +259,16 @@ impl Driver {
             Action::Finish(report) => return Some(report),
         }
         None
+    }
+
+    fn read_blocks(&mut self, run: Run) {
+        let Some(header) = self.header.clone() else { return };
+        let (rows, messages) = (self.rows.reader(), self.messages.clone());
+        let (id, last) = (run.id, run.segments.end.saturating_sub(1));
+        let client = self.clients.get(&run.server).cloned();
+        let report = move |event| drop(messages.send(Message::Run(event)));
+        let reader = self.spawn_silent(read_run(client, header, rows, run, report));
+        self.readers.began(id, last, reader);
     }
 
     fn client(&self, server: StoreId) -> Result<crate::transport::ServerClient, Failure> {
@@ -294,7 +297,7 @@ impl Driver {
     fn read_another(&mut self, header: &SignedHeader) {
         if self.header.as_ref() != Some(header) {
             self.header = Some(header.clone());
-            self.rows = None;
+            self.rows = KnownRows::default();
             self.shelf = Shelf::default();
         }
     }

@@ -31,7 +31,7 @@ pub enum Event {
         /// Why.
         refusal: Refusal,
     },
-    /// The rows asked for are here, verified.
+    /// The rows asked for are here, verified. It comes before the blocks that it lets be checked.
     RowsArrived {
         /// The message that asked for them.
         message: MessageId,

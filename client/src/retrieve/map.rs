@@ -48,7 +48,7 @@ impl Retrieve {
                     self.query(named);
                 }
             }
-            Phase::ReadingRows { .. } | Phase::Reading => {
+            Phase::Reading => {
                 let Some(found) = &self.found else { return };
                 let shares = self.readable(server, &state, found.header.version());
                 if !shares.is_empty() {

@@ -1,12 +1,15 @@
-//! Reading the version chosen: its rows from any holder, then its segments from whoever has shares of it.
+//! Reading the version chosen: its rows from any holder, and at the same time its segments from whoever has shares of it.
+//!
+//! Blocks are asked for without waiting for the rows they are checked against: that saves a round trip, and they wait
+//! where they come in.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use tarn_proto::{Geometry, StoreId};
 
 use super::action::Action;
 use super::outcome::{During, Outcome};
+use super::rows::Rows;
 use super::{Kind, Phase, ROUNDS_MAX, Retrieve};
 use crate::fetch::{Fetch, NotEnoughShares, RunFailure, RunId};
 use crate::quorum::distinct_shares;
@@ -26,69 +29,94 @@ impl Retrieve {
         if found.range.is_empty() {
             return self.retrieved();
         }
-        self.phase = Phase::ReadingRows { asked: BTreeSet::new(), ask_next_at: None };
+        let geometry = found.header.header().geometry;
+        let segments = segments(&geometry, &found.range);
+        let (sources, patience) = (self.sources.clone(), self.patience);
+        let first_run = self.first_run;
+        let fetch =
+            Fetch::begin(self.now, &geometry, segments.clone(), sources, patience, first_run);
+        self.rows = Rows::of(&geometry, segments, fetch.run_length());
+        self.fetch = Some(fetch.before_its_rows());
+        self.phase = Phase::Reading;
+        // The blocks are asked for right after the rows: it is these that name the version.
+        self.maintain_rows();
     }
 
-    /// Asks one holder after the other for the rows: the next one when one fails, or takes long.
-    pub(super) fn maintain_rows(&mut self) {
-        let is_asked = self.outstanding.values().any(|sent| sent.kind == Kind::Rows);
-        let Phase::ReadingRows { asked, ask_next_at } = &mut self.phase else {
-            return;
-        };
-        if is_asked && ask_next_at.is_none_or(|when| self.now < when) {
+    pub(super) fn maintain_reading(&mut self) {
+        let Some(fetch) = &self.fetch else { return };
+        if fetch.is_drained() {
+            self.retrieved();
+        } else if fetch.exhausted().is_some() {
+            self.map_again();
+        } else {
+            self.maintain_rows();
+        }
+    }
+
+    /// Asks one holder after the other for the rows that are wanted next: another one when one fails, or takes long.
+    fn maintain_rows(&mut self) {
+        let Some(fetch) = &self.fetch else { return };
+        let Some(segments) = self.rows.wanted(fetch.horizon()) else { return };
+        let owing = self.owing_rows();
+        if !owing.is_empty() && self.rows.ask_next_at().is_none_or(|when| self.now < when) {
             return;
         }
-        let patience = self.patience.floor.times(self.patience.factor);
-        let ordered = self.roster.0.iter().filter(|store| self.sources.contains_key(store));
-        let next = ordered.copied().find(|store| !asked.contains(store));
+        let may_be_asked =
+            |store: &&StoreId| self.sources.contains_key(store) && !self.rows.was_asked(**store);
+        let candidates = self.roster.0.iter().filter(may_be_asked);
+        let next = candidates.min_by_key(|store| fetch.is_slow(**store)).copied();
+        let patience = self.patience_with_rows();
         match next {
             Some(server) => {
-                asked.insert(server);
-                *ask_next_at = Some(self.now + patience);
-                self.rows_late(patience);
-                self.ask_rows(server);
+                self.rows_late(&owing);
+                self.rows.ask(self.now, server, self.now + patience);
+                self.ask_rows(server, segments);
             }
-            None if is_asked => {
-                *ask_next_at = None;
-                self.rows_late(patience);
+            None if owing.is_empty() => self.map_again(),
+            None => {
+                self.rows.wait_for_those_asked();
+                self.rows_late(&owing);
             }
-            None => self.map_again(),
         }
+    }
+
+    /// Who was asked for rows and has not answered.
+    pub(super) fn owing_rows(&self) -> Vec<StoreId> {
+        let owing = self.outstanding.values().filter(|sent| sent.kind == Kind::Rows);
+        owing.map(|sent| sent.server).collect()
+    }
+
+    /// How long one holder may take for the rows before another is asked too.
+    fn patience_with_rows(&self) -> Millis {
+        self.patience.floor.times(self.patience.factor)
     }
 
     /// Whoever has not given the rows by now kept the reader waiting. They are taken all the same when they come.
-    fn rows_late(&mut self, waited: Millis) {
-        let owing = self.outstanding.values().filter(|sent| sent.kind == Kind::Rows);
-        for server in owing.map(|sent| sent.server).collect::<Vec<_>>() {
+    fn rows_late(&mut self, owing: &[StoreId]) {
+        for &server in owing {
+            let waited = self.rows.waited_for(self.now, server);
             self.trouble(server, During::Rows, Failure::Late(waited));
         }
     }
 
-    fn ask_rows(&mut self, server: StoreId) {
+    fn ask_rows(&mut self, server: StoreId, segments: Range<u32>) {
         let Some(found) = &self.found else { return };
         let header = found.header.clone();
-        let segments = segments(&header.header().geometry, &found.range);
         let message = self.send(server, Kind::Rows);
         self.actions.push(Action::ReadRows { message, server, header, segments });
     }
 
-    pub(super) fn rows_arrived(&mut self) {
-        let (Phase::ReadingRows { .. }, Some(found)) = (&self.phase, &self.found) else {
-            return;
-        };
-        let geometry = found.header.header().geometry;
-        let segments = segments(&geometry, &found.range);
-        let sources = self.sources.clone();
+    /// The rows are there, from whomever. Who was asked long before and still owes them is as late with its blocks.
+    pub(super) fn rows_arrived(&mut self, server: StoreId) {
+        let (took, patience) = (self.rows.waited_for(self.now, server), self.patience_with_rows());
+        let is_late =
+            |owing: &StoreId| self.rows.waited_for(self.now, *owing) >= patience.max(took);
+        let late = self.owing_rows().into_iter().filter(is_late).collect();
         self.outstanding.retain(|_, sent| sent.kind != Kind::Rows);
-        self.fetch = Some(Fetch::begin(
-            self.now,
-            &geometry,
-            segments,
-            sources,
-            self.patience,
-            self.first_run,
-        ));
-        self.phase = Phase::Reading;
+        let until = self.rows.came();
+        let Some(fetch) = &mut self.fetch else { return };
+        fetch.rows_came(self.now, until, took);
+        fetch.are_late(self.now, &late);
     }
 
     pub(super) fn rows_failed(&mut self, server: StoreId, failure: Failure) {
@@ -98,16 +126,10 @@ impl Retrieve {
             self.bad.entry(server).or_default().extend(shares);
         }
         self.sources.remove(&server);
-        self.trouble(server, During::Rows, failure);
-    }
-
-    pub(super) fn maintain_reading(&mut self) {
-        let Some(fetch) = &self.fetch else { return };
-        if fetch.is_drained() {
-            self.retrieved();
-        } else if fetch.exhausted().is_some() {
-            self.map_again();
+        if let Some(fetch) = &mut self.fetch {
+            fetch.lost(self.now, server);
         }
+        self.trouble(server, During::Rows, failure);
     }
 
     pub(super) fn run_failed(&mut self, run: RunId, failure: RunFailure) {
@@ -116,7 +138,10 @@ impl Retrieve {
             return;
         };
         let failure = match failure {
-            RunFailure::Server(failure) => failure,
+            RunFailure::Server(failure) => {
+                self.sources.remove(&server);
+                failure
+            }
             RunFailure::Share(failure) => {
                 if let Failure::Broken(_) = failure {
                     self.bad.entry(server).or_default().insert(share);
@@ -135,6 +160,12 @@ impl Retrieve {
         for (server, waited) in fetch.overdue(self.now) {
             self.trouble(server, During::Blocks, Failure::Late(waited));
         }
+    }
+
+    /// When time alone changes something of what is being read.
+    pub(super) fn reading_wakes_at(&self) -> Option<Millis> {
+        let blocks = self.fetch.as_ref().and_then(Fetch::wake_at);
+        blocks.into_iter().chain(self.rows.ask_next_at()).min()
     }
 
     pub(super) fn undecodable(&mut self, cause: String) {

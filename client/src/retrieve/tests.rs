@@ -130,8 +130,15 @@ impl Story {
     /// Maps, lets the rows come, and returns the runs that are asked for.
     fn reading(&mut self, state: impl Fn(u8) -> Option<SlotState>) -> Vec<Run> {
         let actions = self.mapped(state);
-        let message = rows(&actions);
-        runs(&self.step(Event::RowsArrived { message }))
+        self.rows_come(&actions)
+    }
+
+    /// Lets the rows come that these actions ask for, and returns the runs that are asked for, with them or upon that.
+    fn rows_come(&mut self, actions: &[Action]) -> Vec<Run> {
+        let mut asked = runs(actions);
+        let message = rows(actions);
+        asked.extend(runs(&self.step(Event::RowsArrived { message })));
+        asked
     }
 
     fn arrived(&mut self, run: &Run, segment: u32) -> Vec<Action> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use tarn_client::base::Origin;
-use tarn_client::fetch::driver::{Fetching, Rows, read_run};
+use tarn_client::fetch::driver::{Fetching, KnownRows, Rows, read_run};
 use tarn_client::fetch::{Run, RunId};
 use tarn_client::quorum::Placement;
 use tarn_client::transport::UnverifiedBlock;
@@ -132,7 +132,7 @@ async fn fetched(table: &mut Table, stage: &Stage, drops: Drops) {
     .await;
     let run = async || {
         let (header, share) = (header(stage), share_at(stage, server.store()));
-        let rows = Arc::new(Rows::read(server, &header, 0..2).await.unwrap());
+        let rows = KnownRows::from(Rows::read(server, &header, 0..2).await.unwrap()).reader();
         let run = Run { id: RunId(0), server: server.store(), share, segments: 0..2 };
         async move {
             let mut reported = 0;
@@ -143,14 +143,14 @@ async fn fetched(table: &mut Table, stage: &Stage, drops: Drops) {
     drop_each(table, stage, ("read_run", drops), run, |reported| reported == 2).await;
     let fetch = async || {
         let (header, sources) = (header(stage), stage.newest().0.placement);
-        let rows = Arc::new(Rows::read(server, &header, 0..2).await.unwrap());
+        let rows = Rows::read(server, &header, 0..2).await.unwrap();
         fetch(stage, header, rows, sources)
     };
     drop_each(table, stage, ("Fetching::next, to its end", drops), fetch, |segments| segments == 2)
         .await;
 }
 
-async fn fetch(stage: &Stage, header: SignedHeader, rows: Arc<Rows>, sources: Placement) -> usize {
+async fn fetch(stage: &Stage, header: SignedHeader, rows: Rows, sources: Placement) -> usize {
     let clients = Arc::clone(stage.client.servers());
     let mut fetching = Fetching::begin(clients, header, rows, 0..2, sources);
     let mut segments = 0;

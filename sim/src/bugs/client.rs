@@ -114,7 +114,7 @@ pub(super) static BUGS: &[Bug] = &[
         sentence: "a reader returns a version in doubt as confirmed, and brings it nowhere",
         plant: || Box::new(asking::NoWriteBack),
         tune: anything,
-        found: Found::BySeed(2305),
+        found: Found::BySeed(745),
     },
     Bug {
         name: "links-left-out",
@@ -223,7 +223,7 @@ pub(super) static BUGS: &[Bug] = &[
         sentence: "a commit whose answer does not come counts as refused",
         plant: || Box::new(answers::TimeoutIsFailure::default()),
         tune: anything,
-        found: Found::BySeed(776),
+        found: Found::BySeed(476),
     },
 ];
 

@@ -264,6 +264,11 @@ fn of_client(world: &World, client: &Client) -> Identity {
         Machine::Read(machine) => {
             out.byte(b'R').byte(u8::from(client.was_short()));
             text::write(&mut out, &format!("{machine:?}"), elapsed, grain, true);
+            out.number(client.rows_until().into());
+            for (request, reply) in client.waiting() {
+                write_request(request, &mut out);
+                write_reply(reply, &mut out);
+            }
         }
         Machine::Over => {
             out.byte(b'O');

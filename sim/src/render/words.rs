@@ -50,7 +50,7 @@ pub(super) fn request(request: &Request, names: &Names) -> String {
             format!("finalize {}", names.of(certificate.version()))
         }
         Request::End { .. } => "end".to_owned(),
-        Request::ReadRows { version } => format!("rows of {}", names.of(*version)),
+        Request::ReadRows { version, .. } => format!("rows of {}", names.of(*version)),
         Request::ReadBlocks { version, share, segments, .. } => format!(
             "blocks {}..{} of {}{{{}}}",
             segments.start,

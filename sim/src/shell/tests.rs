@@ -1,5 +1,7 @@
 //! Runs of the whole lane: that they replay, that promises hold in them, and that a planted bug breaks one.
 
+mod round_trips;
+
 use super::*;
 
 /// The seeds that are run at every change.

@@ -219,15 +219,17 @@ impl World {
                 let brought = Brought { header, certificate, ancestors, shares, sources };
                 self.bring(id, message, server, brought);
             }
-            ReadAction::ReadRows { message, server, header, .. } => {
+            ReadAction::ReadRows { message, server, header, segments } => {
                 let version = header.version();
                 self.with_client(id, |client| {
                     if client.reading.header.as_ref() != Some(&header) {
                         client.reading.header = Some(header);
+                        client.reading.rows_until = 0;
                         client.reading.shelf.clear();
+                        client.reading.waiting.clear();
                     }
                 });
-                self.ask(id, Some(message), server, Request::ReadRows { version });
+                self.ask(id, Some(message), server, Request::ReadRows { version, segments });
             }
             ReadAction::ReadBlocks(run) => {
                 let Some(version) = self
@@ -253,6 +255,7 @@ impl World {
             }
             ReadAction::Abandon(run) => self.with_client(id, |client| {
                 client.reading.runs.remove(&run);
+                client.reading.waiting.remove(&run);
             }),
             ReadAction::Announce(_) => {}
             ReadAction::Deliver { segment } => {

@@ -21,7 +21,7 @@ use crate::ids::{ClientId, ServerId};
 use crate::made::Made;
 use crate::setup::{Setup, file};
 
-use super::{Oracle, World};
+use super::{Oracle, Reply, Request, World};
 
 /// A task, running or over.
 #[derive(Debug, Clone)]
@@ -114,7 +114,11 @@ pub struct WriteMark {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reading {
     pub(super) header: Option<SignedHeader>,
+    /// The first segment whose row has not come.
+    pub(super) rows_until: u32,
     pub(super) runs: BTreeMap<RunId, Run>,
+    /// Blocks that came before their rows: what was asked, and what came.
+    pub(super) waiting: BTreeMap<RunId, (Request, Reply)>,
     /// Whose verified blocks of which segments have come.
     pub(super) shelf: BTreeMap<u32, BTreeSet<ShareNumber>>,
     /// Segments handed to the caller with too few blocks: never, unless P9 is broken.
@@ -234,6 +238,16 @@ impl Client {
     /// The version being read, once it is chosen.
     pub const fn reading(&self) -> Option<&SignedHeader> {
         self.reading.header.as_ref()
+    }
+
+    /// The first segment whose row has not come.
+    pub const fn rows_until(&self) -> u32 {
+        self.reading.rows_until
+    }
+
+    /// Blocks that wait for their rows: what was asked, and what came.
+    pub fn waiting(&self) -> impl Iterator<Item = &(Request, Reply)> {
+        self.reading.waiting.values()
     }
 
     /// Conversations that its driver believes to be open.

@@ -116,6 +116,8 @@ pub enum Request {
     ReadRows {
         /// Of this version.
         version: VersionId,
+        /// Of these segments.
+        segments: Range<u32>,
     },
     /// Give blocks.
     ReadBlocks {

@@ -1,5 +1,6 @@
 //! The clients' side of a world: a machine hears an answer, or itself, or what befalls it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tarn_client::fetch::RunFailure;
@@ -37,7 +38,9 @@ impl World {
                 .into_iter()
                 .collect(),
             (false, Some(message)) => {
-                vec![MachineEvent::Read(read_event(message, request, reply))]
+                let mut events = vec![MachineEvent::Read(read_event(message, request, reply))];
+                events.extend(self.rows_arrived(id, request, reply));
+                events
             }
             (false, None) => self.blocks_arrived(id, request, reply),
             (true, None) => Vec::new(),
@@ -46,6 +49,28 @@ impl World {
             self.step(id, event);
         }
         true
+    }
+
+    /// Rows came, if they did: blocks that waited for them are verified now.
+    fn rows_arrived(
+        &mut self,
+        id: ClientId,
+        request: &Request,
+        reply: &Reply,
+    ) -> Vec<MachineEvent> {
+        let (Request::ReadRows { version, segments }, Reply::Rows) = (request, reply) else {
+            return Vec::new();
+        };
+        let mut waiting = BTreeMap::new();
+        self.with_client(id, |client| {
+            let reading = &mut client.reading;
+            if reading.header.as_ref().is_some_and(|header| header.version() == *version) {
+                reading.rows_until = reading.rows_until.max(segments.end);
+                waiting = std::mem::take(&mut reading.waiting);
+            }
+        });
+        let blocks = waiting.into_values();
+        blocks.flat_map(|(request, reply)| self.blocks_arrived(id, &request, &reply)).collect()
     }
 
     /// Blocks are verified against the rows before the machine hears of them.
@@ -59,6 +84,13 @@ impl World {
             return Vec::new();
         };
         if !self.is_reading(id, *run) {
+            return Vec::new();
+        }
+        let rows_until = self.clients.get(&id).map_or(0, |client| client.rows_until());
+        if matches!(reply, Reply::Blocks(_)) && segments.end > rows_until {
+            self.with_client(id, |client| {
+                client.reading.waiting.insert(*run, (request.clone(), reply.clone()));
+            });
             return Vec::new();
         }
         let failed = |failure| MachineEvent::Read(ReadEvent::RunFailed { run: *run, failure });

@@ -24,10 +24,10 @@ fn a_certain_version_is_read_without_waiting_for_the_rest() {
     };
     let actions = story.step(Event::Mapped { message: MessageId(1), state: holds(1, &[&v1]) });
     let wait = Action::WaitUntil { timer: Timer(1), when: Millis(2_000), why: Why::Lateness };
-    assert_eq!(actions, [rows, wait]);
     let blocks = [read(0, 0, 0), read(1, 1, 0), read(2, 0, 1), read(3, 1, 1)];
-    let asked = story.step(Event::RowsArrived { message: MessageId(3) });
-    assert_eq!(asked, blocks.map(Action::ReadBlocks));
+    let [a, b, c, d] = blocks.map(Action::ReadBlocks);
+    assert_eq!(actions, [rows, a, b, c, d, wait], "rows and blocks at the same time");
+    assert_eq!(story.step(Event::RowsArrived { message: MessageId(3) }), []);
 }
 
 #[test]
@@ -116,16 +116,82 @@ fn a_slow_server_is_replaced_and_still_listened_to() {
 fn rows_are_asked_of_the_next_holder_when_one_fails_or_is_slow() {
     let mut story = Story::on(3);
     let v1 = story.version(1, 1, None);
-    let first = rows(&story.mapped(|number| Some(holds(number, &[&v1]))));
+    let actions = story.mapped(|number| Some(holds(number, &[&v1])));
+    let first = rows(&actions);
+    assert_eq!(runs(&actions), [read(0, 0, 0), read(1, 1, 0)]);
     let second = story.wait();
     assert_eq!(story.now, 2_000);
     let second = rows(&second);
-    assert_eq!(story.step(Event::Failed { message: first, failure: dead() }), []);
-    let third = rows(&story.step(Event::Failed { message: second, failure: dead() }));
-    let actions = story.step(Event::RowsArrived { message: third });
-    assert_eq!(runs(&actions), [read(0, 2, 0)], "servers that failed are no sources");
+    let instead = story.step(Event::Failed { message: first, failure: dead() });
+    let blocks = Action::ReadBlocks(read(2, 2, 0));
+    assert_eq!(instead, [Action::Abandon(RunId(0)), blocks], "who failed is no source");
+    let too_few = story.step(Event::Failed { message: second, failure: dead() });
+    assert_eq!(too_few.first(), Some(&Action::Abandon(RunId(1))));
     let again = story.rounds(vec![], |number| Some(holds(number, &[&v1])));
-    assert_eq!(runs(&again), [read(1, 0, 0)], "until they answer again");
+    assert_eq!(runs(&again), [read(3, 0, 0)], "until it answers again");
+    rows(&again);
+}
+
+#[test]
+fn whoever_fails_with_the_rows_is_done_without_at_once() {
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    let message = rows(&story.mapped(|number| Some(holds(number, &[&v1]))));
+    let instead = story.step(Event::Failed { message, failure: dead() });
+    let rows = Action::ReadRows {
+        message: MessageId(4),
+        server: store(1),
+        header: v1.clone(),
+        segments: 0..1,
+    };
+    let blocks = Action::ReadBlocks(read(2, 2, 0));
+    assert_eq!(instead, [rows, Action::Abandon(RunId(0)), blocks]);
+}
+
+#[test]
+fn nobody_is_late_with_blocks_whose_rows_are_not_here() {
+    let mut story = Story::on(3);
+    let v1 = story.version(1, 1, None);
+    let actions = story.mapped(|number| Some(holds(number, &[&v1])));
+    let (first, asked) = (rows(&actions), runs(&actions));
+    assert_eq!(runs(&story.wait()), []);
+    assert_eq!(runs(&story.wait()), []);
+    story.now = 4_100;
+    let came = story.step(Event::RowsArrived { message: first });
+    assert_eq!(runs(&came), [], "who was faster with the rows than nobody is not late either");
+    // From here on they are waited for, by what the rows took.
+    story.arrived(&asked[1], 0);
+    assert_eq!(runs(&story.wait()), [], "that was for the rows");
+    assert_eq!(runs(&story.wait()), [read(2, 2, 0)]);
+    assert_eq!(story.now, 4_100 + 4 * 937);
+}
+
+#[test]
+fn rows_of_a_long_file_are_asked_for_in_stretches_ahead_of_its_blocks() {
+    let mut story = Story::on(2);
+    let v1 = story.version(1, 1_025, None);
+    let stretch = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::ReadRows { message, segments, .. } => Some((*message, segments.clone())),
+            _ => None,
+        })
+    };
+    let actions = story.mapped(|number| Some(holds(number, &[&v1])));
+    assert_eq!(stretch(&actions), Some((MessageId(2), 0..256)));
+    let mut asked = story.rows_come(&actions);
+    let mut taken = 0;
+    let wanted = loop {
+        for run in std::mem::take(&mut asked) {
+            story.arrived(&run, run.segments.start);
+        }
+        let more = story.step(Event::Consumed { segment: taken });
+        taken += 1;
+        asked.extend(runs(&more));
+        if let Some(wanted) = stretch(&more) {
+            break wanted;
+        }
+    };
+    assert_eq!((taken, wanted), (126, (MessageId(3), 256..512)), "half a stretch ahead");
 }
 
 #[test]
@@ -139,8 +205,7 @@ fn a_version_dropped_before_anything_was_handed_over_makes_way_for_its_successor
     let waits = story.step(Event::RunFailed { run: asked[1].id, failure: gone() });
     let again = story.rounds(waits, |number| Some(holds(number, &[&v2])));
     let Some(Action::Abandon(_)) = again.first() else { panic!("{again:?}") };
-    let message = rows(&again);
-    let asked = runs(&story.step(Event::RowsArrived { message }));
+    let asked = story.rows_come(&again);
     assert_eq!(asked, [read(3, 0, 0), read(4, 1, 0)], "runs are never numbered twice");
     story.arrived(&asked[0], 0);
     let done = story.arrived(&asked[1], 0);

@@ -47,11 +47,10 @@ impl Doubt {
                 actions = led_to;
             }
         }
-        let message = rows(&actions);
         if let Some(event) = meanwhile {
             self.story.step(event);
         }
-        let asked = runs(&self.story.step(Event::RowsArrived { message }));
+        let asked = self.story.rows_come(&actions);
         for run in &asked {
             self.story.arrived(run, 0);
         }
@@ -133,19 +132,20 @@ fn a_server_that_owes_rows_or_blocks_for_too_long_is_silent_until_it_gives_them(
     for gives in [false, true] {
         let mut story = Story::on(3);
         let v1 = story.version(1, 1, None);
-        rows(&story.mapped(|number| Some(holds(number, &[&v1]))));
+        let asked = runs(&story.mapped(|number| Some(holds(number, &[&v1]))));
+        assert_eq!(asked, [read(0, 0, 0), read(1, 1, 0)]);
         let message = rows(&story.wait());
         assert_eq!(story.retrieve.heard.silent, [store(0)].into(), "it owes the rows");
-        let asked = runs(&story.step(Event::RowsArrived { message }));
-        assert_eq!(asked, [read(0, 0, 0), read(1, 1, 0)]);
+        let instead = runs(&story.step(Event::RowsArrived { message }));
+        assert_eq!(instead, [read(2, 2, 0)], "nor is its block waited for");
         story.now += 10;
         story.arrived(&asked[0], 0);
         assert_eq!(story.retrieve.heard.silent, BTreeSet::new(), "it gives a block");
-        let instead = runs(&story.wait());
-        assert_eq!(instead, [read(2, 2, 0)]);
-        assert_eq!(story.retrieve.heard.silent, [store(1)].into(), "it owes a block");
+        story.wait();
+        let both = [store(1), store(2)].into();
+        assert_eq!(story.retrieve.heard.silent, both, "each owes a block");
         story.arrived(if gives { &asked[1] } else { &instead[0] }, 0);
         let heard = report(&story.step(Event::Consumed { segment: 0 })).heard;
-        assert_eq!(heard.silent, if gives { BTreeSet::new() } else { [store(1)].into() });
+        assert_eq!(heard.silent, [store(if gives { 2 } else { 1 })].into());
     }
 }

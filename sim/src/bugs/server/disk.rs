@@ -44,7 +44,7 @@ pub(super) const SHARES_COMMITTED_SEPARATELY: Bug = Bug {
     sentence: "the shares of one server become visible one after the other",
     plant: || Box::new(SharesCommittedSeparately::default()),
     tune: |_| (),
-    found: Found::BySeed(1131),
+    found: Found::BySeed(2376),
 };
 
 pub(super) const EMPTIED_COUNTS_AS_OLD_MEMBER: Bug = Bug {

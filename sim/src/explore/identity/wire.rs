@@ -74,8 +74,9 @@ pub(super) fn write_request(request: &Request, out: &mut Writer) {
         Request::End { conversation } => {
             out.byte(6).bytes(conversation.as_bytes());
         }
-        Request::ReadRows { version } => {
+        Request::ReadRows { version, segments } => {
             out.byte(7).version(Some(*version));
+            let _ = write!(out, "{segments:?}");
         }
         Request::ReadBlocks { run, version, share, segments } => {
             out.byte(8).version(Some(*version)).byte(share.get());

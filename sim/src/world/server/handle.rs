@@ -94,7 +94,7 @@ impl Server {
                 self.gone.insert(*conversation);
                 Handled::Silent
             }
-            Request::ReadRows { version } => {
+            Request::ReadRows { version, .. } => {
                 let held = slot.manifest().generation(*version).is_some();
                 Handled::say(if held { Reply::Rows } else { Reply::NoShare })
             }
