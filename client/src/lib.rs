@@ -24,6 +24,7 @@ pub mod modify;
 mod newest;
 pub mod placement;
 pub mod publish;
+pub mod queue;
 pub mod quorum;
 pub mod regenerate;
 pub mod retrieve;
