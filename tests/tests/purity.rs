@@ -9,12 +9,13 @@ const BANNED: [&str; 4] = ["tokio", "tonic", "Instant", "SystemTime"];
 
 /// The machines: each a file, the folder of its name beside it if there is one, and what in that folder is the shell
 /// around the machine, by the beginning of its name.
-const MACHINES: [Machine; 11] = [
+const MACHINES: [Machine; 12] = [
     Machine { module: "client/src/base", has_folder: true, shell: &[] },
     Machine { module: "client/src/bring", has_folder: false, shell: &[] },
     Machine { module: "client/src/fetch", has_folder: true, shell: &["driver"] },
     Machine { module: "client/src/placement", has_folder: false, shell: &[] },
     Machine { module: "client/src/publish", has_folder: true, shell: &["driver", "publishing"] },
+    Machine { module: "client/src/queue", has_folder: true, shell: &[] },
     Machine { module: "client/src/quorum", has_folder: false, shell: &[] },
     Machine { module: "client/src/retrieve", has_folder: true, shell: &["driver", "reading"] },
     Machine { module: "client/src/servermap", has_folder: false, shell: &[] },
