@@ -22,6 +22,7 @@
 //! - [`table`] and [`merkle`]: rows, block hashes, roots and proofs; [`pages`]: 64 rows at a time; [`splice`]: the root of
 //!   a table changed in part
 //! - [`state`]: what a server says of a slot, verified
+//! - [`gateway`]: the generated messages of a gateway's protocol, which only its own program reads
 //! - [`wire`]: the generated messages, [`convert`]: the only place where they become the types above,
 //!   [`known`]: what was verified lately
 
@@ -66,4 +67,22 @@ pub mod wire {
     /// The service's descriptors, for gRPC reflection.
     pub const DESCRIPTOR_SET: &[u8] =
         include_bytes!(concat!(env!("OUT_DIR"), "/storage_descriptor.bin"));
+}
+
+/// The messages and service generated from `tarn/gateway/v1/gateway.proto`, which is the gateway protocol's specification.
+pub mod gateway {
+    #![allow(missing_docs, reason = "the .proto file carries the documentation")]
+    #![allow(
+        clippy::all,
+        clippy::pedantic,
+        unreachable_pub,
+        elided_lifetimes_in_paths,
+        reason = "generated code"
+    )]
+    #![allow(unused_qualifications, reason = "generated code")]
+    tonic::include_proto!("tarn.gateway.v1");
+
+    /// The service's descriptors, for gRPC reflection.
+    pub const DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/gateway_descriptor.bin"));
 }
