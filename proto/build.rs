@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let descriptors = protox::compile([specification], ["."])?;
         let encoded = prost::Message::encode_to_vec(&descriptors);
         std::fs::write(out.join(descriptor_set), encoded)?;
-        tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+        tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
     }
     Ok(())
 }

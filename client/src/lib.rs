@@ -19,6 +19,7 @@ pub mod caps;
 pub mod client;
 pub mod encode;
 pub mod fetch;
+pub mod gateway;
 pub mod grid;
 pub mod modify;
 mod newest;

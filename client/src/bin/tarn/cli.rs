@@ -8,7 +8,10 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::clock::UnixSeconds;
 use crate::error::CommandError;
 use crate::home::Home;
-use crate::{abandon, bench, cap, cluster, forget, get, ls, publish, resume, server, status};
+use crate::{
+    abandon, bench, cap, cluster, forget, gateway, get, ls, publish, remote, resume, server,
+    status, tasks, watch,
+};
 
 /// Mutable files on servers that nobody has to trust: encrypted and signed here, cut into shares of which a few
 /// bring the file back.
@@ -42,6 +45,18 @@ pub(crate) struct Global {
     /// The servers to use [default: grid.toml in your config folder, else ten servers inside the process].
     #[arg(long, global = true, value_name = "FILE", env = "TARN_GRID", hide_env_values = true)]
     pub(crate) grid: Option<PathBuf>,
+    /// Have a gateway do it: http://HOST:PORT or unix:FILE.
+    #[arg(long, global = true, value_name = "URL", env = "TARN_GATEWAY", hide_env_values = true)]
+    pub(crate) gateway: Option<remote::Url>,
+    /// A file whose first line is the gateway's token.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TARN_GATEWAY_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) gateway_token_file: Option<PathBuf>,
     /// How long, in milliseconds, nobody takes a server for hung, however much slower than the others it is.
     #[arg(
         long,
@@ -71,6 +86,9 @@ enum Command {
     Forget(forget::Args),
     Cluster(cluster::Args),
     Server(server::Args),
+    Gateway(gateway::Args),
+    Tasks(tasks::Args),
+    Watch(watch::Args),
     Bench(bench::Args),
 }
 
@@ -93,6 +111,9 @@ impl Cli {
             | Command::Cap(_)
             | Command::Forget(_)
             | Command::Cluster(_)
+            | Command::Gateway(_)
+            | Command::Tasks(_)
+            | Command::Watch(_)
             | Command::Bench(_) => None,
         }
     }
@@ -110,6 +131,9 @@ impl Cli {
             Command::Forget(args) => forget::run(args, home),
             Command::Cluster(args) => cluster::run(args, home).await,
             Command::Server(args) => server::run(args).await,
+            Command::Gateway(args) => Box::pin(gateway::run(args, &self.global, home)).await,
+            Command::Tasks(args) => tasks::run(args, &self.global, home).await,
+            Command::Watch(args) => watch::run(args, &self.global, home).await,
             Command::Bench(args) => Box::pin(bench::run(args, &self.global)).await,
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod failed;
 mod output_file;
+mod through;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,9 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
+    if let Some(url) = &global.gateway {
+        return through::run(args, url, global, home).await;
+    }
     let mut names = Names::open(home.data())?;
     let file = File::find(args, &names)?;
     let session = Session::open(global, home).await?;

@@ -64,6 +64,11 @@ impl Home {
         self.data.join("embedded")
     }
 
+    /// The gateway's tasks, when no folder is named.
+    pub(crate) fn gateway(&self) -> PathBuf {
+        self.data.join("gateway")
+    }
+
     /// The cluster of processes, when no folder is named.
     pub(crate) fn cluster(&self) -> PathBuf {
         self.data.join("cluster")

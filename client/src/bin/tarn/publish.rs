@@ -1,7 +1,7 @@
 //! `tarn publish`: a file or a pipe becomes the newest version of a named file, or, in `part`, a range of it. Where the
 //! bytes come from is in `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in
 //! `submission`, and what becomes of one whose content is lost, in `lost`; the way from there to its end, in `one`; how the
-//! end is told, in `told`. Several files, and folders of them, are in `many`.
+//! end is told, in `told`. What goes through a gateway is in `through`. Several files, and folders of them, are in `many`.
 
 mod file;
 mod input;
@@ -14,6 +14,7 @@ mod progress;
 mod settle;
 mod shape;
 mod submission;
+mod through;
 mod told;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -27,6 +28,7 @@ use self::one::{Ended, Place};
 use self::part::PartArgs;
 use self::shape::ShapeArgs;
 use self::submission::Submission;
+use self::through::GatewayArgs;
 use crate::cli::Global;
 use crate::error::CommandError;
 use crate::home::Home;
@@ -72,6 +74,8 @@ pub(crate) struct Args {
     part: PartArgs,
     #[command(flatten)]
     shape: ShapeArgs,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     /// Of several files, publish so many at once; large ones fewer.
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
     at_once: u8,
@@ -92,6 +96,7 @@ impl Args {
         };
         let (more, if_version) = (Vec::new(), None);
         let (part, shape) = (PartArgs::default(), ShapeArgs::default());
+        let gateway = GatewayArgs::default();
         Self {
             source,
             more,
@@ -100,6 +105,7 @@ impl Args {
             if_version,
             part,
             shape,
+            gateway,
             at_once: 1,
             json,
             only_resumes: true,
@@ -117,6 +123,16 @@ pub(crate) fn parse_version(text: &str) -> Result<VersionId, String> {
 
 /// Runs the command.
 pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
+    if let Some(url) = &global.gateway
+        && !args.only_resumes
+    {
+        return through::run(args, url, global, home).await;
+    }
+    if args.gateway.is_said() {
+        return Err(CommandError::usage(
+            "--key, --after-key, --after-task and --detach need a gateway: name it with --gateway",
+        ));
+    }
     if many::is_meant(args) {
         return many::run(args, global, home).await;
     }

@@ -254,7 +254,8 @@ pub(crate) fn stop_signal() -> Result<CancellationToken, CommandError> {
     Ok(shutdown)
 }
 
-fn read_token(file: &Path) -> Result<Zeroizing<String>, CommandError> {
+/// The first line of this file.
+pub(crate) fn read_token(file: &Path) -> Result<Zeroizing<String>, CommandError> {
     let text = std::fs::read_to_string(file)
         .map(Zeroizing::new)
         .map_err(|error| CommandError::file("read the token file", file, &error))?;

@@ -1,5 +1,7 @@
 //! `tarn status`: what every server says it holds of a file. Changes nothing.
 
+mod through;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -36,6 +38,9 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
+    if let Some(url) = &global.gateway {
+        return through::run(args, url, global, home).await;
+    }
     let mut names = Names::open(home.data())?;
     let Some(file) = &args.file else { return print_unfinished(args, &names, home) };
     let file = File::find(&file.parse()?, &names, home)?;

@@ -1,0 +1,213 @@
+//! `tarn --gateway URL publish`: the content goes to a gateway as it is, and the gateway publishes it. Whoever asked may
+//! leave once the task is accepted; it goes on.
+
+mod content;
+mod told;
+
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use tarn_client::caps::WriteCap;
+use tarn_client::queue::TaskId;
+use tarn_proto::gateway as wire;
+use tarn_proto::{Shape, StoreId, Window};
+use tonic::Code;
+
+use super::Args;
+use super::file::Meant;
+use crate::cli::Global;
+use crate::clock::UnixSeconds;
+use crate::error::CommandError;
+use crate::home::Home;
+use crate::names::{FileName, Found, Names, NewFile};
+use crate::output;
+use crate::remote::{self, Remote, Url};
+use told::Told;
+
+/// How long a gateway that went away is waited for before it is asked again.
+const REST: Duration = Duration::from_secs(1);
+/// How often.
+const TRIES: u32 = 60;
+
+/// What only a gateway can do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct GatewayArgs {
+    /// What to call this submission: repeated with the same content, it takes effect once. Needs --gateway.
+    #[arg(long, value_name = "KEY", value_parser = OsStringValueParser::new().map(std::os::unix::ffi::OsStringExt::into_vec))]
+    key: Option<Vec<u8>>,
+    /// Publish on top of what the submission of this key makes, and of nothing else. Needs --gateway.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["if_version", "after_task"],
+          value_parser = OsStringValueParser::new().map(std::os::unix::ffi::OsStringExt::into_vec))]
+    after_key: Option<Vec<u8>>,
+    /// The same, by its task. Needs --gateway.
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["if_version", "key"])]
+    after_task: Option<TaskId>,
+    /// Do not wait for the end: print the task. Needs --gateway.
+    #[arg(long)]
+    detach: bool,
+}
+
+impl GatewayArgs {
+    /// Whether any of it was said.
+    pub(super) fn is_said(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// The file to publish.
+struct File {
+    name: Option<FileName>,
+    cap: WriteCap,
+    window: Option<Window>,
+    shape: Option<Shape>,
+}
+
+/// Runs the command.
+pub(super) async fn run(
+    args: &Args,
+    url: &Url,
+    global: &Global,
+    home: &Home,
+) -> Result<(), CommandError> {
+    if args.part.at().is_some() || !args.more.is_empty() {
+        return Err(CommandError::usage(
+            "through a gateway, all of one file is published at a time",
+        ));
+    }
+    let meant = Meant::of(args)?;
+    let mut remote = Remote::open(url, global).await?;
+    let mut names = Names::open(home.data())?;
+    let file = File::find(args, meant, &mut remote, &mut names).await?;
+    let parts = content::Parts::open(&args.source, header(args, &file)).await?;
+    let accepted = parts.send(&mut remote).await?;
+    let task = accepted.task.unwrap_or_default();
+    let told = Told { file: &file, remote: &remote, json: args.json };
+    if args.gateway.detach {
+        return told.accepted(&task);
+    }
+    let task = finish(&task, url, &remote, global).await?;
+    told.ended(&task, &mut names)
+}
+
+fn header(args: &Args, file: &File) -> wire::PublishHeader {
+    use wire::publish_header::Ticket;
+    let through = &args.gateway;
+    let after_version =
+        args.if_version.map(|id| Ticket::AfterVersion(id.as_bytes().to_vec().into()));
+    let after_key = through.after_key.clone().map(|key| Ticket::AfterKey(key.into()));
+    let after_task =
+        through.after_task.map(|task| Ticket::AfterTask(task.as_bytes().to_vec().into()));
+    let stores = |window: &Window| -> Vec<u8> {
+        window.stores().iter().flat_map(|store| *store.as_bytes()).collect()
+    };
+    wire::PublishHeader {
+        write_cap: file.cap.to_text().as_str().to_owned(),
+        ticket: after_version.or(after_key).or(after_task),
+        idempotency_key: through.key.clone().unwrap_or_default().into(),
+        shape: file.shape.map(|shape| wire::Shape {
+            k: shape.k().into(),
+            happy: shape.happy().into(),
+            n: shape.n().into(),
+        }),
+        window: file.window.as_ref().map(stores).unwrap_or_default().into(),
+        ..Default::default()
+    }
+}
+
+impl File {
+    async fn find(
+        args: &Args,
+        meant: Meant,
+        remote: &mut Remote,
+        names: &mut Names,
+    ) -> Result<Self, CommandError> {
+        let said = args.shape.is_said();
+        let wanted = match meant {
+            Meant::Cap(cap) => {
+                let shape = args.shape.applied_to(Shape::default())?;
+                return Ok(Self { name: None, cap, window: None, shape: said.then_some(shape) });
+            }
+            Meant::Named(wanted) => wanted,
+        };
+        let record = match names.find_wanted(&wanted, remote.in_use())? {
+            Some(record) => record,
+            None => {
+                let fresh = create(args.shape.applied_to(Shape::default())?, remote).await?;
+                let now = UnixSeconds::now();
+                match names.create_or_find(&wanted, remote.in_use(), now, || fresh)? {
+                    Found::Created(record) | Found::Existing(record) => record,
+                }
+            }
+        };
+        let shape = args.shape.applied_to(record.shape)?;
+        Ok(Self {
+            name: Some(record.name),
+            cap: record.cap,
+            window: record.window,
+            shape: said.then_some(shape),
+        })
+    }
+}
+
+/// Has the gateway draw keys and choose servers.
+async fn create(shape: Shape, remote: &mut Remote) -> Result<NewFile, CommandError> {
+    let nonsense = || CommandError::failed("what the gateway says of the new file makes no sense");
+    let wanted =
+        wire::Shape { k: shape.k().into(), happy: shape.happy().into(), n: shape.n().into() };
+    let request = wire::CreateFileRequest { shape: Some(wanted) };
+    let created =
+        remote.calls.create_file(request).await.map_err(|status| remote::refused(&status))?;
+    let created = created.into_inner();
+    let stores = created.window.chunks(16).map(StoreId::try_from).collect::<Result<_, _>>();
+    let window = Window::new(stores.map_err(|_| nonsense())?).map_err(|_| nonsense())?;
+    let cap = zeroize::Zeroizing::new(created.write_cap).parse().map_err(|_| nonsense())?;
+    Ok(NewFile { cap, window: Some(window), shape })
+}
+
+/// The task once it has ended. A gateway that goes away meanwhile goes on with it when it is back.
+async fn finish(
+    task: &wire::Task,
+    url: &Url,
+    remote: &Remote,
+    global: &Global,
+) -> Result<wire::Task, CommandError> {
+    let mut last = task.clone();
+    let mut calls = remote.calls.clone();
+    let mut tries = 0;
+    while last.state() != wire::TaskState::Ended {
+        let request = wire::WatchTaskRequest { task_id: task.task_id.clone() };
+        let lost = match calls.watch_task(request).await {
+            Ok(told) => {
+                let mut told = told.into_inner();
+                loop {
+                    match told.message().await {
+                        Ok(Some(task)) => (last, tries) = (task, 0),
+                        Ok(None) => break None,
+                        Err(status) => break Some(status),
+                    }
+                }
+            }
+            Err(status) => Some(status),
+        };
+        let Some(status) = lost else { continue };
+        tries += 1;
+        let away = matches!(
+            status.code(),
+            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
+        );
+        if !away || tries > TRIES {
+            return Err(remote::refused(&status).hint(format_args!(
+                "the task goes on: `tarn tasks` shows how it ends; it is {}",
+                remote::version_text(&task.task_id)
+            )));
+        }
+        if tries == 1 {
+            output::say("the gateway went away; waiting for it to come back");
+        }
+        tokio::time::sleep(REST).await;
+        if let Ok(again) = Remote::open(url, global).await {
+            calls = again.calls;
+        }
+    }
+    Ok(last)
+}

@@ -1,0 +1,169 @@
+//! `Publish`: a header, then the content; the task once it is durable.
+
+use rand_chacha::ChaCha8Rng;
+use std::time::Duration;
+
+use rand::RngExt;
+use tarn_proto::gateway as wire;
+use tarn_proto::gateway::publish_request::Part;
+use tonic::{Status, Streaming};
+
+use super::{Service, parse, tasks};
+use crate::caps::{WriteCap, fresh_attempt_id};
+use crate::gateway::clock::UnixMillis;
+use crate::gateway::registrar::{Request, SubmitError, Submitted};
+use crate::gateway::staging::{StageError, Upload};
+use crate::gateway::submission::{Named, Staged, Submission, keyed_attempt};
+use crate::queue::{Caller, Key, TaskId};
+
+/// Labels of one task, and bytes of each part of one.
+const LABELS_MAX: usize = 16;
+const LABEL_BYTES_MAX: usize = 256;
+const CALLER_BYTES_MAX: usize = 256;
+
+pub(super) async fn submit(
+    service: &Service,
+    mut parts: Streaming<wire::PublishRequest>,
+) -> Result<wire::PublishAnswer, Status> {
+    let header = match parts.message().await?.and_then(|request| request.part) {
+        Some(Part::Header(header)) => Header::parse(header)?,
+        Some(Part::Body(_)) | None => return Err(parse::invalid("the header comes first")),
+    };
+    let mut rng: ChaCha8Rng = rand::make_rng();
+    let task = TaskId::new(rng.random());
+    let mut upload = service.staging.upload(task);
+    let content = header.take(&mut upload, &mut parts).await?;
+    let submission = header.submission(service, task, content, &mut rng)?;
+    let submit = |answer| Request::Submit(Box::new(submission), answer);
+    let submitted: Submitted = service.registrar.ask(submit).await?;
+    if !submitted.repeated {
+        upload.accepted();
+    }
+    let task = tasks::get(service, submitted.task).await?;
+    Ok(wire::PublishAnswer { task: Some(task), repeated: submitted.repeated })
+}
+
+/// A header, checked.
+struct Header {
+    cap: WriteCap,
+    ticket: Named,
+    key: Option<Key>,
+    length: Option<u64>,
+    sha256: Option<[u8; 32]>,
+    message: wire::PublishHeader,
+}
+
+impl Header {
+    fn parse(mut message: wire::PublishHeader) -> Result<Self, Status> {
+        let text = zeroize::Zeroizing::new(std::mem::take(&mut message.write_cap));
+        let cap = parse::write_cap(&text)?;
+        let ticket = parse::ticket(message.ticket.take())?;
+        let key = parse::key(&message.idempotency_key)?;
+        if key.is_some() && matches!(ticket, Named::Task(_)) {
+            return Err(parse::invalid(
+                "what follows a task by its id cannot have an idempotency key: name that task by its key",
+            ));
+        }
+        let sha256 = match message.sha256.len() {
+            0 => None,
+            _ => Some(
+                message
+                    .sha256
+                    .as_ref()
+                    .try_into()
+                    .map_err(|_| parse::invalid("a SHA-256 has 32 bytes"))?,
+            ),
+        };
+        let too_long = |text: &String| text.len() > LABEL_BYTES_MAX;
+        if message.labels.len() > LABELS_MAX
+            || message.labels.iter().any(|(name, value)| too_long(name) || too_long(value))
+        {
+            return Err(parse::invalid("a task has 16 labels at most, of 256 bytes each"));
+        }
+        if message.caller.len() > CALLER_BYTES_MAX {
+            return Err(parse::invalid("a caller's name has 256 bytes at most"));
+        }
+        let length = message.length;
+        Ok(Self { cap, ticket, key, length, sha256, message })
+    }
+
+    /// Takes the content in, and holds it to what the header says of it.
+    async fn take(
+        &self,
+        upload: &mut Upload,
+        parts: &mut Streaming<wire::PublishRequest>,
+    ) -> Result<Staged, Status> {
+        let mut taken = 0_u64;
+        while let Some(request) = parts.message().await? {
+            let Some(Part::Body(piece)) = request.part else {
+                return Err(parse::invalid("after the header comes the content, and nothing else"));
+            };
+            taken += piece.len() as u64;
+            if self.length.is_some_and(|length| taken > length) {
+                return Err(Status::data_loss("the content is longer than its header says"));
+            }
+            upload.take(&piece).await?;
+        }
+        if self.length.is_some_and(|length| taken < length) {
+            return Err(Status::data_loss("the content is shorter than its header says"));
+        }
+        let staged = upload.finish().await?;
+        if self.sha256.is_some_and(|digest| digest != staged.sha256) {
+            return Err(Status::data_loss("the content is not what its SHA-256 says"));
+        }
+        Ok(staged)
+    }
+
+    fn submission(
+        self,
+        service: &Service,
+        task: TaskId,
+        content: Staged,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Submission, Status> {
+        let keyed =
+            self.key.as_ref().and_then(|key| keyed_attempt(&self.cap, key, &self.ticket, &content));
+        let attempt =
+            keyed.unwrap_or_else(|| fresh_attempt_id(rng, Duration::from(UnixMillis::now())));
+        Ok(Submission {
+            task,
+            file: self.cap.verify_cap().storage_index(),
+            sealed_cap: service.key.seal(task, &self.cap, rng),
+            attempt,
+            caller: Caller(self.message.caller),
+            key: self.key,
+            ticket: self.ticket,
+            shape: parse::shape(self.message.shape)?,
+            window: parse::window(&self.message.window)?,
+            labels: self.message.labels,
+            content,
+        })
+    }
+}
+
+impl From<StageError> for Status {
+    fn from(error: StageError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            StageError::TooLong { .. } | StageError::Full { .. } => {
+                Self::resource_exhausted(sentence)
+            }
+            StageError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Self::resource_exhausted(sentence)
+            }
+            StageError::Disk(_) => Self::internal(sentence),
+        }
+    }
+}
+
+impl From<SubmitError> for Status {
+    fn from(error: SubmitError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            SubmitError::KeyReused(_) => Self::already_exists(sentence),
+            SubmitError::NoSuchTask(_) => Self::not_found(sentence),
+            SubmitError::OtherFile(_) => Self::invalid_argument(sentence),
+            SubmitError::Refused(refused) => refused.into(),
+        }
+    }
+}
