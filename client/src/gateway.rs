@@ -38,4 +38,4 @@ mod tasks;
 pub use config::GatewayConfig;
 pub use secret::KeyFileError;
 pub use serve::{Gateway, OpenError, ServeError};
-pub use tasks::TasksError;
+pub use tasks::{TasksError, origin_bytes, origin_of};

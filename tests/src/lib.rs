@@ -2,7 +2,7 @@
 //! The stories themselves are in `tests/`; here is what they share.
 //!
 //! A [`Home`] runs the command with folders of its own, a [`Cluster`] is ten or more server processes below one,
-//! [`Told`] is what `tarn publish --json` said; a [`Lone`] server has a [`Disk`] that fails on cue. All of it is gone when
+//! a [`Gateway`](gateway::Gateway) process publishes for callers; [`Told`] is what `tarn publish --json` said; a [`Lone`] server has a [`Disk`] that fails on cue. All of it is gone when
 //! it is dropped, also when a story fails; and a story fails that leaves a process or a folder behind.
 //!
 //! The [`loops`] repeat one fault on a [`Fleet`] of servers as long as they are told to. What every [`Witness`] was told
@@ -16,6 +16,7 @@ pub mod content;
 pub mod cut_off;
 pub mod disk;
 pub mod fleet;
+pub mod gateway;
 pub mod history;
 pub mod home;
 pub mod lone;

@@ -5,12 +5,17 @@ use tarn_proto::gateway::{Outcome as Told, OutcomeKind, Placement, Trouble};
 use tarn_proto::{SignedHeader, VersionId};
 
 use crate::base::Undecided;
+use crate::publish::Follows;
 use crate::publish::outcome::{Outcome, Published, Report, Shortfall};
 use crate::queue::{Because, End, TaskId};
 
 /// How a run ended: for its followers, and for people and programs.
-pub(super) fn of_report(report: &Report) -> (End, Told) {
+pub(super) fn of_report(report: &Report, follows: Follows) -> (End, Told) {
     let mut told = of_outcome(&report.outcome);
+    // Whether the other came before it looked or after: what it was to follow is not the newest.
+    if told.kind() == OutcomeKind::UncoordinatedWrite && follows != Follows::Whatever {
+        told.set_kind(OutcomeKind::Stale);
+    }
     told.troubles = report
         .troubles
         .iter()
@@ -23,10 +28,10 @@ pub(super) fn of_report(report: &Report) -> (End, Told) {
         Outcome::Published(published) => {
             End::Published { version: published.version, repeated: published.repeated }
         }
-        Outcome::Partial(_) | Outcome::Unknown(_) => End::Unsettled,
+        // Whoever was in the way ends, or its promises do.
+        Outcome::Partial(_) | Outcome::Unknown(_) | Outcome::Contended => End::Unsettled,
         Outcome::UncoordinatedWrite { .. }
         | Outcome::Stale { .. }
-        | Outcome::Contended
         | Outcome::NotEnoughServers(_)
         | Outcome::BaseMissing(_)
         | Outcome::Undecided(_)

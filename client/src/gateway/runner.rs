@@ -125,7 +125,7 @@ impl Runner {
                 let Some(report) = self.watch(task, &mut publishing, &cancel).await else { return };
                 let now = Duration::from(UnixMillis::now());
                 self.suspects().note(now, &report.heard);
-                let (end, told) = outcome::of_report(&report);
+                let (end, told) = outcome::of_report(&report, follows);
                 (end, told, Some(publishing))
             }
             Ok(None) => return,

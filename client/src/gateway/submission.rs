@@ -19,7 +19,8 @@ pub(super) struct Submission {
     pub(super) key: Option<Key>,
     pub(super) ticket: Named,
     pub(super) shape: Option<Shape>,
-    pub(super) window: Option<Window>,
+    /// How the file began, if its caller knows.
+    pub(super) origin: Option<(Shape, Window)>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) content: Staged,
 }

@@ -20,7 +20,8 @@ use crate::queue::{Key, State, TaskId};
 pub use database::TasksError;
 pub(super) use database::{Tasks, TasksReader};
 pub(super) use journal::Journalled;
-pub(super) use row::{FileRow, Predecessor, Row, Work, window_bytes, window_of};
+pub(super) use row::{FileRow, Predecessor, Row, Work};
+pub use row::{origin_bytes, origin_of};
 pub(super) use select::Filter;
 
 /// A transaction on the record.

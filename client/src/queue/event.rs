@@ -80,6 +80,6 @@ pub enum End {
     },
     /// It changed nothing, then or later.
     Fruitless,
-    /// It may or may not take effect: to be run again.
+    /// It may or may not take effect, or others were in its way: to be run again.
     Unsettled,
 }

@@ -119,11 +119,11 @@ impl<'a> Batch<'a> {
                 Some(_) => {}
             }
         }
-        if submission.window.is_some() {
+        if let Some((shape, window)) = &submission.origin {
             self.change.know_file(&FileRow {
                 file: submission.file,
-                window: submission.window.clone(),
-                shape: None,
+                window: Some(window.clone()),
+                shape: Some(*shape),
                 high_water: None,
             })?;
         }

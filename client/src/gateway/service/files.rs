@@ -14,7 +14,7 @@ use crate::base::Origin;
 use crate::caps::WriteCap;
 use crate::gateway::follow::Follow;
 use crate::gateway::registrar::Request;
-use crate::gateway::tasks::{FileRow, window_bytes};
+use crate::gateway::tasks::{FileRow, origin_bytes};
 
 pub(super) async fn create(
     service: &Service,
@@ -31,7 +31,7 @@ pub(super) async fn create(
         read_cap: cap.read_cap().to_text().as_str().to_owned(),
         verify_cap: cap.verify_cap().to_text().as_str().to_owned(),
         storage_index: id(file),
-        window: window_bytes(&window).into(),
+        origin: origin_bytes(shape, &window).into(),
         shape: Some(wire::Shape {
             k: shape.k().into(),
             happy: shape.happy().into(),

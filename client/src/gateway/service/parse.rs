@@ -6,7 +6,7 @@ use tonic::Status;
 
 use crate::caps::{Cap, ReadCap, WriteCap};
 use crate::gateway::submission::Named;
-use crate::gateway::tasks::window_of;
+use crate::gateway::tasks::origin_of;
 use crate::queue::{Key, TaskId};
 
 pub(super) fn invalid(what: impl std::fmt::Display) -> Status {
@@ -56,11 +56,11 @@ pub(super) fn shape(shape: Option<wire::Shape>) -> Result<Option<Shape>, Status>
     shape.map(|shape| Shape::new(shape.k, shape.happy, shape.n).map_err(invalid)).transpose()
 }
 
-pub(super) fn window(bytes: &[u8]) -> Result<Option<Window>, Status> {
+pub(super) fn origin(bytes: &[u8]) -> Result<Option<(Shape, Window)>, Status> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    window_of(bytes).map(Some).ok_or_else(|| invalid("this is not a window that CreateFile gave"))
+    origin_of(bytes).map(Some).ok_or_else(|| invalid("this is not an origin that CreateFile gave"))
 }
 
 pub(super) fn ticket(ticket: Option<wire::publish_header::Ticket>) -> Result<Named, Status> {

@@ -134,7 +134,7 @@ impl Header {
             key: self.key,
             ticket: self.ticket,
             shape: parse::shape(self.message.shape)?,
-            window: parse::window(&self.message.window)?,
+            origin: parse::origin(&self.message.origin)?,
             labels: self.message.labels,
             content,
         })

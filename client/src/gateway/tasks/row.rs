@@ -278,13 +278,28 @@ fn shape(row: &SqlRow<'_>, first: usize) -> rusqlite::Result<Option<Shape>> {
     }
 }
 
-/// Store ids, one after another: how a window is given along.
-pub(in crate::gateway) fn window_bytes(window: &Window) -> Vec<u8> {
+/// Store ids, one after another.
+fn window_bytes(window: &Window) -> Vec<u8> {
     window.stores().iter().flat_map(|store| *store.as_bytes()).collect()
 }
 
+/// How a file began, as it is given along: k, happy and n, two bytes each, then its window.
+pub fn origin_bytes(shape: Shape, window: &Window) -> Vec<u8> {
+    let numbers = [shape.k(), shape.happy(), shape.n()];
+    let numbers = numbers.iter().flat_map(|&number| u16::from(number).to_be_bytes());
+    numbers.chain(window_bytes(window)).collect()
+}
+
+/// What these bytes say of how a file began, if they say anything.
+pub fn origin_of(bytes: &[u8]) -> Option<(Shape, Window)> {
+    let (numbers, window) = bytes.split_first_chunk::<6>()?;
+    let number = |at: usize| u32::from(u16::from_be_bytes([numbers[at], numbers[at + 1]]));
+    let shape = Shape::new(number(0), number(2), number(4)).ok()?;
+    Some((shape, window_of(window)?))
+}
+
 /// The window of these bytes, if they are one.
-pub(in crate::gateway) fn window_of(bytes: &[u8]) -> Option<Window> {
+fn window_of(bytes: &[u8]) -> Option<Window> {
     let (stores, rest) = bytes.as_chunks::<16>();
     let stores = stores.iter().map(|store| StoreId::new(*store)).collect();
     if rest.is_empty() { Window::new(stores).ok() } else { None }

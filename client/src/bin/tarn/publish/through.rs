@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use tarn_client::caps::WriteCap;
+use tarn_client::gateway::{origin_bytes, origin_of};
 use tarn_client::queue::TaskId;
 use tarn_proto::gateway as wire;
-use tarn_proto::{Shape, StoreId, Window};
+use tarn_proto::{Shape, Window};
 use tonic::Code;
 
 use super::Args;
@@ -58,7 +59,9 @@ impl GatewayArgs {
 struct File {
     name: Option<FileName>,
     cap: WriteCap,
-    window: Option<Window>,
+    /// How it began, unless it came as a cap.
+    origin: Option<(Shape, Window)>,
+    /// What was said of its shape.
     shape: Option<Shape>,
 }
 
@@ -97,9 +100,7 @@ fn header(args: &Args, file: &File) -> wire::PublishHeader {
     let after_key = through.after_key.clone().map(|key| Ticket::AfterKey(key.into()));
     let after_task =
         through.after_task.map(|task| Ticket::AfterTask(task.as_bytes().to_vec().into()));
-    let stores = |window: &Window| -> Vec<u8> {
-        window.stores().iter().flat_map(|store| *store.as_bytes()).collect()
-    };
+    let origin = file.origin.as_ref().map(|(shape, window)| origin_bytes(*shape, window));
     wire::PublishHeader {
         write_cap: file.cap.to_text().as_str().to_owned(),
         ticket: after_version.or(after_key).or(after_task),
@@ -109,7 +110,7 @@ fn header(args: &Args, file: &File) -> wire::PublishHeader {
             happy: shape.happy().into(),
             n: shape.n().into(),
         }),
-        window: file.window.as_ref().map(stores).unwrap_or_default().into(),
+        origin: origin.unwrap_or_default().into(),
         ..Default::default()
     }
 }
@@ -125,7 +126,8 @@ impl File {
         let wanted = match meant {
             Meant::Cap(cap) => {
                 let shape = args.shape.applied_to(Shape::default())?;
-                return Ok(Self { name: None, cap, window: None, shape: said.then_some(shape) });
+                let shape = said.then_some(shape);
+                return Ok(Self { name: None, cap, origin: None, shape });
             }
             Meant::Named(wanted) => wanted,
         };
@@ -143,7 +145,7 @@ impl File {
         Ok(Self {
             name: Some(record.name),
             cap: record.cap,
-            window: record.window,
+            origin: record.window.map(|window| (record.shape, window)),
             shape: said.then_some(shape),
         })
     }
@@ -158,8 +160,7 @@ async fn create(shape: Shape, remote: &mut Remote) -> Result<NewFile, CommandErr
     let created =
         remote.calls.create_file(request).await.map_err(|status| remote::refused(&status))?;
     let created = created.into_inner();
-    let stores = created.window.chunks(16).map(StoreId::try_from).collect::<Result<_, _>>();
-    let window = Window::new(stores.map_err(|_| nonsense())?).map_err(|_| nonsense())?;
+    let (shape, window) = origin_of(&created.origin).ok_or_else(nonsense)?;
     let cap = zeroize::Zeroizing::new(created.write_cap).parse().map_err(|_| nonsense())?;
     Ok(NewFile { cap, window: Some(window), shape })
 }
