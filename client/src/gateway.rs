@@ -16,7 +16,6 @@
 //! - [`tasks`]: the record, in a database; [`registrar`]: the only one who changes it
 //! - [`runner`]: publishes what the queue lets run, [`outcome`]: how that ended, in the protocol's words
 //! - [`board`]: progress and changes, for whoever watches
-//! - [`follow`]: new versions of a file
 //! - [`serve`]: listeners in, a running gateway out
 //!
 //! What runs when, and what is stale, is decided by [`crate::queue`]; what a publish does, by [`crate::publish`].
@@ -24,7 +23,6 @@
 mod board;
 mod clock;
 pub mod config;
-mod follow;
 mod outcome;
 mod registrar;
 mod runner;

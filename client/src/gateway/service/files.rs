@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tarn_proto::gateway as wire;
-use tarn_proto::{Shape, StorageIndex};
-use tokio::sync::mpsc;
+use tarn_proto::{SequenceNumber, Shape, StorageIndex, VersionId};
 use tonic::Status;
 
 use super::{Answers, Service, parse};
 use crate::base::Origin;
 use crate::caps::WriteCap;
-use crate::gateway::follow::Follow;
+use crate::follow::Told;
 use crate::gateway::registrar::Request;
 use crate::gateway::tasks::{FileRow, origin_bytes};
 
@@ -60,13 +59,11 @@ pub(super) async fn watch(
     let file = parse::cap(&request.cap)?.verify_cap().storage_index();
     let after = parse::optional_version(&request.after)?;
     let origin = service.origin(file).await?;
-    let (listener, versions) = mpsc::channel(16);
-    let follow = Follow::new(service.client.clone(), file, origin, after);
+    let told = service.client.follow(file, origin, after);
     let stopping = service.stopping.clone();
-    // It ends with its listener.
-    tokio::spawn(async move { stopping.run_until_cancelled(follow.run(listener)).await });
-    let versions = stream::unfold(versions, |mut versions| async {
-        versions.recv().await.map(|version| (Ok(version), versions))
+    let versions = stream::unfold((told, stopping), |(mut told, stopping)| async {
+        let version = stopping.run_until_cancelled(told.recv()).await??;
+        Some((Ok(as_message(&version)), (told, stopping)))
     });
     Ok(versions.boxed())
 }
@@ -76,6 +73,16 @@ impl Service {
     pub(super) async fn origin(&self, file: StorageIndex) -> Result<Origin, Status> {
         let known = self.look(move |record| record.file(file)).await?;
         Ok(known.and_then(|known| known.window).map_or(Origin::CapHolder, Origin::Creator))
+    }
+}
+
+fn as_message(told: &Told) -> wire::FileVersion {
+    let bytes = |id: VersionId| Bytes::copy_from_slice(id.as_bytes());
+    wire::FileVersion {
+        version: bytes(told.version),
+        sequence_number: told.sequence_number.map_or(0, SequenceNumber::get),
+        predecessor: told.predecessor.map_or_else(Bytes::new, bytes),
+        gap: told.gap,
     }
 }
 

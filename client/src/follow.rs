@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
-use tarn_proto::gateway::FileVersion;
 use tarn_proto::{
     AttemptId, HistoryQuery, SequenceNumber, SlotState, StorageIndex, StoreId, VersionId,
 };
@@ -21,6 +20,8 @@ use crate::quorum::Terms;
 use crate::servermap::stores_to_ask;
 use crate::transport::CallError;
 
+/// Versions that may wait for whoever is told.
+const TOLD_MAX: usize = 16;
 /// How long a server may take to take up a watch.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long a server that was lost is left alone, at first and at most.
@@ -30,8 +31,37 @@ const REST_MAX: Duration = Duration::from_secs(30);
 /// What a server said, or that it is lost.
 type Heard = (StoreId, Result<SlotState, CallError>);
 
+/// A version that is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The version.
+    pub version: VersionId,
+    /// Its place, if it is remembered.
+    pub sequence_number: Option<SequenceNumber>,
+    /// What it was built on.
+    pub predecessor: Option<VersionId>,
+    /// Whether versions between the one told before and this one may be missing: nobody remembers that far back.
+    pub gap: bool,
+}
+
+impl Client {
+    /// New versions of a file, whoever publishes them, in order, until the receiver is dropped. `after` is the version that
+    /// was told last: none is missed of those that followed it, but for a gap that is told. Without it, the newest comes
+    /// first. Must be called within a tokio runtime with time.
+    pub fn follow(
+        &self,
+        file: StorageIndex,
+        origin: Origin,
+        after: Option<VersionId>,
+    ) -> mpsc::Receiver<Told> {
+        let (listener, told) = mpsc::channel(TOLD_MAX);
+        tokio::spawn(Follow::new(self.clone(), file, origin, after).run(listener));
+        told
+    }
+}
+
 /// A file that is watched.
-pub(super) struct Follow {
+struct Follow {
     client: Client,
     file: StorageIndex,
     origin: Origin,
@@ -49,19 +79,14 @@ struct Gone;
 
 impl Follow {
     /// `after` is the version that was told last, if this is not the beginning.
-    pub(super) fn new(
-        client: Client,
-        file: StorageIndex,
-        origin: Origin,
-        after: Option<VersionId>,
-    ) -> Self {
+    fn new(client: Client, file: StorageIndex, origin: Origin, after: Option<VersionId>) -> Self {
         let (states, streams) = (BTreeMap::new(), SelectAll::new());
         let (watched, lost) = (BTreeSet::new(), BTreeMap::new());
         Self { client, file, origin, states, streams, watched, lost, told: after }
     }
 
     /// Tells versions until nobody listens any more.
-    pub(super) async fn run(mut self, listener: mpsc::Sender<FileVersion>) {
+    async fn run(mut self, listener: mpsc::Sender<Told>) {
         let roster = self.client.roster(self.file);
         let window = match &self.origin {
             Origin::Creator(window) => Some(window),
@@ -120,7 +145,7 @@ impl Follow {
         &mut self,
         store: StoreId,
         heard: Result<SlotState, CallError>,
-        listener: &mpsc::Sender<FileVersion>,
+        listener: &mpsc::Sender<Told>,
     ) -> Result<(), Gone> {
         match heard {
             Ok(state) => {
@@ -146,7 +171,7 @@ impl Follow {
     }
 
     /// Tells what is new, oldest first.
-    async fn tell(&mut self, listener: &mpsc::Sender<FileVersion>) -> Result<(), Gone> {
+    async fn tell(&mut self, listener: &mpsc::Sender<Told>) -> Result<(), Gone> {
         // As a reader would choose it: with less than a majority, an older version may look like the newest.
         let Choice::Chosen { base: Base::Version(newest), certain: true } =
             choose(&self.states, &self.origin)
