@@ -18,6 +18,7 @@ use crate::encode::pass::PassError;
 use crate::encode::reproduce::reproduces;
 use crate::encode::source::Source;
 use crate::encode::workers::Workers;
+use crate::follow::Observed;
 use crate::grid::{Grid, Token};
 use crate::placement::{Candidate, choose_window, rendezvous_order};
 use crate::publish::outcome::Landed;
@@ -35,6 +36,7 @@ pub struct Client {
     candidates: Arc<Vec<Candidate>>,
     patience: Patience,
     workers: Workers,
+    pub(crate) observed: Observed,
 }
 
 /// What a publish is to do, beyond its content.
@@ -86,6 +88,7 @@ impl Client {
             candidates: Arc::new(candidates.collect()),
             patience: Patience::default(),
             workers: Workers::default(),
+            observed: Observed::default(),
         })
     }
 

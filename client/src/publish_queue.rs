@@ -144,7 +144,9 @@ impl PublishQueue {
         let (requests, waiting) = mpsc::unbounded_channel();
         let (events, told) = mpsc::unbounded_channel();
         let file = cap.verify_cap().storage_index();
+        // Without it, what others published shows in what is submitted next.
         let outside = client.follow(file, options.origin.clone(), options.on);
+        let outside = outside.unwrap_or_else(|_too_many| mpsc::channel(1).1);
         let chain = Chain::new(options.on);
         let worker = Worker { client, cap, options, chain, events };
         tokio::spawn(worker.run(waiting, outside));

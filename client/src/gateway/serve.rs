@@ -210,13 +210,17 @@ where
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<GatewayServer<Calls>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .build_v1()?;
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let serving = tarn_server::transport()
         .add_service(InterceptedService::new(gateway, guard))
         .add_service(health)
-        .add_service(reflection)
+        .add_service(described().build_v1()?)
+        // What older tools ask for, and Python's.
+        .add_service(described().build_v1alpha()?)
         .serve_with_incoming_shutdown(incoming, stopping.cancelled_owned());
     match cut.run_until_cancelled(serving).await {
         Some(served) => Ok(served?),

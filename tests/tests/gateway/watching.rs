@@ -55,3 +55,33 @@ async fn whoever_watches_misses_no_version_of_anyone() {
     let told = watch.message().await.unwrap().unwrap();
     assert_eq!((&told.predecessor, told.sequence_number), (&last, 6));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_watch_a_file_others_are_served() {
+    let cluster = Cluster::start(5);
+    let gateway = Gateway::start(&cluster);
+    let mut calls = gateway.calls();
+    let file = create(&mut calls).await;
+    let publish = async |content: &[u8]| {
+        let header = header(&file, "", Ticket::Overwrite(true));
+        let mut calls = gateway.calls();
+        let task = submit(&mut calls, header, content).await.unwrap().task.unwrap();
+        published(&outcome(&mut calls, &task).await)
+    };
+    let first = publish(b"1").await;
+    // More than one connection to a server has streams for.
+    let mut watches = Vec::new();
+    for connection in 0..4 {
+        let mut calls = gateway.calls();
+        for watch in 0..300 {
+            let request = WatchFileRequest { cap: file.verify_cap.clone(), after: first.clone() };
+            let told = calls.watch_file(request).await;
+            watches.push(told.unwrap_or_else(|status| panic!("{connection}, {watch}: {status}")));
+        }
+    }
+    let second = publish(b"2").await;
+    for watch in watches {
+        let told = watch.into_inner().message().await.unwrap().unwrap();
+        assert_eq!(told.version, second);
+    }
+}

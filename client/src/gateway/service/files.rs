@@ -25,6 +25,13 @@ pub(super) async fn create(
     let window = service.client.choose_window(file, shape).map_err(|error| {
         Status::failed_precondition(format!("this grid cannot keep such a file: {error}"))
     })?;
+    if usize::from(shape.happy()) > window.stores().len() {
+        return Err(Status::failed_precondition(format!(
+            "this grid has {} servers for such a file, and {} are to count: ask for a smaller happy, or another k and n",
+            window.stores().len(),
+            shape.happy()
+        )));
+    }
     let answer = wire::CreateFileAnswer {
         write_cap: cap.to_text().as_str().to_owned(),
         read_cap: cap.read_cap().to_text().as_str().to_owned(),
@@ -60,10 +67,13 @@ pub(super) async fn watch(
     let after = parse::optional_version(&request.after)?;
     let origin = service.origin(file).await?;
     let told = service.client.follow(file, origin, after);
+    let told = told.map_err(|error| Status::resource_exhausted(error.to_string()))?;
     let stopping = service.stopping.clone();
-    let versions = stream::unfold((told, stopping), |(mut told, stopping)| async {
-        let version = stopping.run_until_cancelled(told.recv()).await??;
-        Some((Ok(as_message(&version)), (told, stopping)))
+    let versions = stream::try_unfold((told, stopping), |(mut told, stopping)| async {
+        match stopping.run_until_cancelled(told.recv()).await.flatten() {
+            Some(version) => Ok(Some((as_message(&version), (told, stopping)))),
+            None => Err(Status::unavailable("the gateway is stopping")),
+        }
     });
     Ok(versions.boxed())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tarn_proto::gateway as wire;
 use tarn_proto::gateway::publish_request::Part;
+use tarn_proto::{Shape, Window};
 use tonic::{Status, Streaming};
 
 use super::{Service, parse, tasks};
@@ -33,7 +34,7 @@ pub(super) async fn submit(
     let task = TaskId::new(rng.random());
     let mut upload = service.staging.upload(task);
     let content = header.take(&mut upload, &mut parts).await?;
-    let submission = header.submission(service, task, content, &mut rng)?;
+    let submission = header.submission(service, task, content, &mut rng);
     let submit = |answer| Request::Submit(Box::new(submission), answer);
     let submitted: Submitted = service.registrar.ask(submit).await?;
     if !submitted.repeated {
@@ -50,6 +51,8 @@ struct Header {
     key: Option<Key>,
     length: Option<u64>,
     sha256: Option<[u8; 32]>,
+    shape: Option<Shape>,
+    origin: Option<(Shape, Window)>,
     message: wire::PublishHeader,
 }
 
@@ -84,7 +87,9 @@ impl Header {
             return Err(parse::invalid("a caller's name has 256 bytes at most"));
         }
         let length = message.length;
-        Ok(Self { cap, ticket, key, length, sha256, message })
+        let shape = parse::shape(message.shape)?;
+        let origin = parse::origin(&message.origin)?;
+        Ok(Self { cap, ticket, key, length, sha256, shape, origin, message })
     }
 
     /// Takes the content in, and holds it to what the header says of it.
@@ -120,12 +125,12 @@ impl Header {
         task: TaskId,
         content: Staged,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Submission, Status> {
+    ) -> Submission {
         let keyed =
             self.key.as_ref().and_then(|key| keyed_attempt(&self.cap, key, &self.ticket, &content));
         let attempt =
             keyed.unwrap_or_else(|| fresh_attempt_id(rng, Duration::from(UnixMillis::now())));
-        Ok(Submission {
+        Submission {
             task,
             file: self.cap.verify_cap().storage_index(),
             sealed_cap: service.key.seal(task, &self.cap, rng),
@@ -133,11 +138,11 @@ impl Header {
             caller: Caller(self.message.caller),
             key: self.key,
             ticket: self.ticket,
-            shape: parse::shape(self.message.shape)?,
-            origin: parse::origin(&self.message.origin)?,
+            shape: self.shape,
+            origin: self.origin,
             labels: self.message.labels,
             content,
-        })
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use prost::Message;
 use tarn_proto::gateway as wire;
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -17,6 +18,8 @@ use crate::queue::{Caller, Key, State, TaskId, Verdict};
 
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 1_000;
+/// Well below what callers take in one message.
+const PAGE_BYTES_MAX: usize = 2 << 20;
 
 pub(super) async fn get(service: &Service, task: TaskId) -> Result<wire::Task, Status> {
     let row = service.look(move |record| record.get(task)).await?;
@@ -46,17 +49,23 @@ pub(super) async fn list(
         caller: (!request.caller.is_empty()).then_some(Caller(request.caller)),
         before,
     };
-    let mut rows = service.look(move |record| record.list(&filter, page + 1)).await?;
-    let more = rows.len() > page;
-    rows.truncate(page);
-    let last = rows.last().filter(|_| more);
-    let next_page_token =
-        last.map_or_else(Bytes::new, |row| Bytes::copy_from_slice(&row.number.to_be_bytes()));
-    let tasks = rows.into_iter().map(|row| {
+    let rows = service.look(move |record| record.list(&filter, page + 1)).await?;
+    let mut answer = wire::ListTasksAnswer::default();
+    let (mut last, mut bytes) = (0_u64, 0);
+    for row in rows {
+        let number = row.number;
         let progress = service.board.progress(row.task);
-        told(row, progress)
-    });
-    Ok(wire::ListTasksAnswer { tasks: tasks.collect(), next_page_token })
+        let task = told(row, progress);
+        bytes += task.encoded_len();
+        let is_full = answer.tasks.len() == page || bytes > PAGE_BYTES_MAX;
+        if is_full && !answer.tasks.is_empty() {
+            answer.next_page_token = Bytes::copy_from_slice(&last.to_be_bytes());
+            break;
+        }
+        answer.tasks.push(task);
+        last = number;
+    }
+    Ok(answer)
 }
 
 pub(super) async fn watch(

@@ -6,10 +6,10 @@ mod told;
 
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use bytes::Bytes;
 use tarn_client::caps::WriteCap;
 use tarn_client::gateway::{origin_bytes, origin_of};
-use tarn_client::queue::TaskId;
+use tarn_client::queue::{Key, KeyError, TaskId};
 use tarn_proto::gateway as wire;
 use tarn_proto::{Shape, Window};
 use tonic::Code;
@@ -34,12 +34,12 @@ const TRIES: u32 = 60;
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct GatewayArgs {
     /// What to call this submission: repeated with the same content, it takes effect once. Needs --gateway.
-    #[arg(long, value_name = "KEY", value_parser = OsStringValueParser::new().map(std::os::unix::ffi::OsStringExt::into_vec))]
-    key: Option<Vec<u8>>,
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    key: Option<Key>,
     /// Publish on top of what the submission of this key makes, and of nothing else. Needs --gateway.
     #[arg(long, value_name = "KEY", conflicts_with_all = ["if_version", "after_task"],
-          value_parser = OsStringValueParser::new().map(std::os::unix::ffi::OsStringExt::into_vec))]
-    after_key: Option<Vec<u8>>,
+          value_parser = parse_key)]
+    after_key: Option<Key>,
     /// The same, by its task. Needs --gateway.
     #[arg(long, value_name = "TASK", conflicts_with_all = ["if_version", "key"])]
     after_task: Option<TaskId>,
@@ -53,6 +53,14 @@ impl GatewayArgs {
     pub(super) fn is_said(&self) -> bool {
         *self != Self::default()
     }
+}
+
+fn parse_key(text: &str) -> Result<Key, KeyError> {
+    Key::new(text.as_bytes())
+}
+
+fn bytes(key: &Key) -> Bytes {
+    Bytes::copy_from_slice(key.as_bytes())
 }
 
 /// The file to publish.
@@ -97,14 +105,14 @@ fn header(args: &Args, file: &File) -> wire::PublishHeader {
     let through = &args.gateway;
     let after_version =
         args.if_version.map(|id| Ticket::AfterVersion(id.as_bytes().to_vec().into()));
-    let after_key = through.after_key.clone().map(|key| Ticket::AfterKey(key.into()));
+    let after_key = through.after_key.as_ref().map(|key| Ticket::AfterKey(bytes(key)));
     let after_task =
         through.after_task.map(|task| Ticket::AfterTask(task.as_bytes().to_vec().into()));
     let origin = file.origin.as_ref().map(|(shape, window)| origin_bytes(*shape, window));
     wire::PublishHeader {
         write_cap: file.cap.to_text().as_str().to_owned(),
         ticket: after_version.or(after_key).or(after_task),
-        idempotency_key: through.key.clone().unwrap_or_default().into(),
+        idempotency_key: through.key.as_ref().map(bytes).unwrap_or_default(),
         shape: file.shape.map(|shape| wire::Shape {
             k: shape.k().into(),
             happy: shape.happy().into(),

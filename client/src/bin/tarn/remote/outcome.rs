@@ -50,8 +50,16 @@ pub(crate) fn ended(outcome: &Outcome) -> Result<(), CommandError> {
         OutcomeKind::Unspecified | OutcomeKind::Cancelled | OutcomeKind::Failed => Exit::Failed,
     };
     let mut sentence = printable(&outcome.sentence);
-    if !outcome.version.is_empty() {
-        sentence.push_str(&format!(" (version {})", version_text(&outcome.version)));
+    if exit == Exit::Conflict && !outcome.version.is_empty() {
+        let (number, id) = (outcome.sequence_number, version_text(&outcome.version));
+        sentence.push_str(&format!("; the newest is version {number}, {id}"));
     }
-    Err(CommandError::ended(sentence, exit))
+    let error = CommandError::ended(sentence, exit);
+    Err(match exit {
+        Exit::Conflict => {
+            error.hint("read the newest version, then publish again on top of it with --if-version")
+        }
+        Exit::Unsettled => error.hint("`tarn status` shows what became of it"),
+        Exit::Done | Exit::Failed | Exit::Usage | Exit::Unavailable => error,
+    })
 }
