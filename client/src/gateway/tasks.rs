@@ -238,3 +238,6 @@ impl Change<'_> {
         TasksError::Damaged { file: self.path.to_owned(), what: what.to_string() }
     }
 }
+
+#[cfg(test)]
+mod tests;
