@@ -20,6 +20,7 @@ mod proxy;
 mod report;
 mod results;
 mod statistics;
+mod through;
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -37,11 +38,14 @@ use crate::cluster::OwnCluster;
 use crate::error::CommandError;
 use crate::{output, server};
 use cell::Cell;
+use file::Target;
 use machine::Machine;
+use operation::Operation;
 pub(crate) use options::Args;
 use place::Place;
 use proxy::Proxy;
 use results::Results;
+use through::Through;
 
 /// How many servers there are: one for each share of the default shape.
 const SERVERS: usize = 10;
@@ -88,27 +92,41 @@ impl Bench<'_> {
     async fn measure(&self) -> Result<Results, CommandError> {
         let mut results = Results::new(Machine::look_at(self.place.path()), self.args);
         let client = self.client(&Grid::new(self.listed()).map_err(CommandError::failed)?)?;
+        let gateway = self.gateway().await?;
+        let target = Target { client, gateway: gateway.as_ref().map(Through::calls) };
         for &size in self.args.sizes() {
             for cell in self.args.cells(size) {
-                results.cells.push(self.cell(cell, &client).await?);
+                results.cells.push(self.cell(cell, &target).await?);
             }
             results.limits.push(self.limits(size).await?);
         }
         for &milliseconds in self.args.latencies() {
             let (proxies, grid) = self.delayed(milliseconds).await?;
-            let client = self.client(&grid)?;
-            for cell in self.args.latency_cells(milliseconds) {
-                results.cells.push(self.cell(cell, &client).await?);
+            // The network is between client and servers; a gateway would be beside it.
+            let target = Target { client: self.client(&grid)?, gateway: None };
+            let cells = self.args.latency_cells(milliseconds).into_iter();
+            for cell in cells.filter(|cell| cell.operation != Operation::Through) {
+                results.cells.push(self.cell(cell, &target).await?);
             }
             drop(proxies);
         }
         Ok(results)
     }
 
-    async fn cell(&self, cell: Cell, client: &Client) -> Result<results::Measured, CommandError> {
+    /// A gateway, if one is wanted.
+    async fn gateway(&self) -> Result<Option<Through>, CommandError> {
+        if !self.args.wants_a_gateway() {
+            return Ok(None);
+        }
+        let folder = self.place.path().join("gateway");
+        let grid = self.place.servers().join("grid.toml");
+        Through::start(&folder, &grid).await.map(Some)
+    }
+
+    async fn cell(&self, cell: Cell, on: &Target) -> Result<results::Measured, CommandError> {
         output::say(cell);
         let inputs = self.place.inputs(cell.size).await?;
-        cell.measure(client, &inputs, self.args.budget(), &self.servers.processes()).await
+        cell.measure(on, &inputs, self.args.budget(), &self.servers.processes()).await
     }
 
     async fn limits(&self, size: u64) -> Result<limits::Limits, CommandError> {

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
-use tarn_client::client::Client;
 use tokio::time::Instant;
 
-use super::file::{File, Inputs};
+use super::file::{File, Inputs, Target};
 use super::machine::{self, Peaks};
 use super::operation::Operation;
 use super::results::Measured;
@@ -41,22 +40,21 @@ impl Cell {
     /// Measures it: `budget` says for how long, `servers` which processes serve.
     pub(super) async fn measure(
         self,
-        client: &Client,
+        on: &Target,
         inputs: &Inputs,
         budget: Duration,
         servers: &[u32],
     ) -> Result<Measured, CommandError> {
         // Once unmeasured: connections are made, and memory and disk blocks that were never used are got, which are
         // several times slower to come by than those used before.
-        let warm = (0..self.at_once).map(|_| self.warmed(client, inputs));
+        let warm = (0..self.at_once).map(|_| self.warmed(on, inputs));
         let files = try_join_all(warm).await?;
         machine::forget_peaks(servers);
         let begun = Instant::now();
         let done = Counter::new(0);
         let goes_on = || done.get() < AT_LEAST || begun.elapsed() < budget;
         let work = async |file| {
-            let mut worker =
-                Worker { cell: self, client, inputs, files: vec![file], took: Vec::new() };
+            let mut worker = Worker { cell: self, on, inputs, files: vec![file], took: Vec::new() };
             while worker.took.is_empty() || goes_on() {
                 worker.once().await?;
                 done.set(done.get() + 1);
@@ -74,8 +72,8 @@ impl Cell {
     }
 
     /// A file with which it was done once.
-    async fn warmed(self, client: &Client, inputs: &Inputs) -> Result<File, CommandError> {
-        let mut file = File::new(client)?;
+    async fn warmed(self, on: &Target, inputs: &Inputs) -> Result<File, CommandError> {
+        let mut file = File::new(on)?;
         file.publish(inputs).await?;
         if !self.operation.makes_a_file() {
             self.operation.once(&mut file, inputs).await?;
@@ -87,7 +85,7 @@ impl Cell {
 /// One of those that work side by side.
 struct Worker<'a> {
     cell: Cell,
-    client: &'a Client,
+    on: &'a Target,
     inputs: &'a Inputs,
     /// What it has worked on; the last one is worked on now.
     files: Vec<File>,
@@ -97,7 +95,7 @@ struct Worker<'a> {
 impl Worker<'_> {
     async fn once(&mut self) -> Result<(), CommandError> {
         if self.cell.operation.makes_a_file() {
-            self.files.push(File::new(self.client)?);
+            self.files.push(File::new(self.on)?);
         }
         if let Some(file) = self.files.last_mut() {
             self.took.push(self.cell.operation.once(file, self.inputs).await?);

@@ -18,9 +18,12 @@ use tarn_client::publish::outcome::Report;
 use tarn_client::publish::publishing::{NoJournal, Publishing};
 use tarn_client::retrieve::reading::RetrieveRequest;
 use tarn_client::update::{Change, Place, Then, UpdateOptions};
+use tarn_proto::gateway::gateway_client::GatewayClient;
 use tarn_proto::{Shape, Window};
 use tokio::time::Instant;
+use tonic::transport::Channel;
 
+use super::through;
 use crate::clock::UnixSeconds;
 use crate::error::{CommandError, chain};
 use crate::output::short;
@@ -73,10 +76,23 @@ fn write_random(path: &Path, length: u64) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The calls of a gateway.
+pub(super) type Calls = GatewayClient<Channel>;
+
+/// Where files are.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// A client of the servers.
+    pub(super) client: Client,
+    /// A gateway of the same servers, if one was asked for.
+    pub(super) gateway: Option<Calls>,
+}
+
 /// One file on the servers.
 #[derive(Debug)]
 pub(super) struct File {
     client: Client,
+    gateway: Option<Calls>,
     cap: WriteCap,
     window: Window,
     /// How often it was published.
@@ -87,11 +103,12 @@ pub(super) struct File {
 
 impl File {
     /// A file that nothing was published as.
-    pub(super) fn new(client: &Client) -> Result<Self, CommandError> {
+    pub(super) fn new(on: &Target) -> Result<Self, CommandError> {
+        let Target { client, gateway } = on.clone();
         let cap = WriteCap::generate(&mut rng());
         let window = client.choose_window(cap.verify_cap().storage_index(), Shape::default());
         let window = window.map_err(CommandError::failed)?;
-        Ok(Self { client: client.clone(), cap, window, published: 0, leaving: None })
+        Ok(Self { client, gateway, cap, window, published: 0, leaving: None })
     }
 
     /// Publishes the input that was not published the last time. Says how long it took until it was published.
@@ -99,6 +116,18 @@ impl File {
         let source = inputs.sources[self.published % inputs.sources.len()].clone();
         self.published += 1;
         self.submit(source, false).await
+    }
+
+    /// The same through the gateway.
+    pub(super) async fn publish_through(
+        &mut self,
+        inputs: &Inputs,
+    ) -> Result<Duration, CommandError> {
+        let source = inputs.sources[self.published % inputs.sources.len()].clone();
+        self.published += 1;
+        let gateway = self.gateway.as_mut();
+        let gateway = gateway.ok_or_else(|| CommandError::failed("there is no gateway"))?;
+        through::publish(gateway, &self.cap, &self.window, &source).await
     }
 
     /// Changes [`CHANGED`] bytes in the middle, or half of a shorter file. Says how long it took until it was published.

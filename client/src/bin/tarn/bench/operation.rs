@@ -14,6 +14,8 @@ pub(super) enum Operation {
     Create,
     /// Publishes other content on top of the newest version of a file.
     Update,
+    /// The same through a gateway, which is a process of its own: only if it is asked for.
+    Through,
     /// Changes 1 KiB in the middle of a file, or half of a smaller one.
     Change,
     /// Reads all of a file.
@@ -21,14 +23,15 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// All of them, in the order in which they are measured.
-    pub(super) const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Change, Self::Read];
+    /// Those that are measured if nothing is said, in this order.
+    pub(super) const USUAL: [Self; 4] = [Self::Create, Self::Update, Self::Change, Self::Read];
 
     /// Its name, as it is typed and printed.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",
+            Self::Through => "through",
             Self::Change => "change",
             Self::Read => "read",
         }
@@ -37,7 +40,7 @@ impl Operation {
     /// What this machine has to do for it.
     pub(super) const fn work(self) -> Work {
         match self {
-            Self::Create | Self::Update => Work::Publish,
+            Self::Create | Self::Update | Self::Through => Work::Publish,
             Self::Change => Work::Change,
             Self::Read => Work::Read,
         }
@@ -47,7 +50,7 @@ impl Operation {
     pub(super) const fn makes_a_file(self) -> bool {
         match self {
             Self::Create => true,
-            Self::Update | Self::Change | Self::Read => false,
+            Self::Update | Self::Through | Self::Change | Self::Read => false,
         }
     }
 
@@ -59,6 +62,7 @@ impl Operation {
     ) -> Result<Duration, CommandError> {
         match self {
             Self::Create | Self::Update => file.publish(inputs).await,
+            Self::Through => file.publish_through(inputs).await,
             Self::Change => file.change(inputs).await,
             Self::Read => file.read(inputs.length()).await,
         }

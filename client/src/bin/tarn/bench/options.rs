@@ -26,7 +26,8 @@ Examples:
   tarn bench
   tarn bench --sizes 1KiB,1MiB --at-once 1,64 --only update --seconds 10
   tarn bench --dir /srv --sizes 1GiB --json bench.json --svg bench.svg
-  tarn bench --sizes 1KiB --latency 1,20,100"
+  tarn bench --sizes 1KiB --latency 1,20,100
+  tarn bench --sizes 1KiB,100MiB --only update,through      the library beside a gateway"
 )]
 pub(crate) struct Args {
     /// The folder below which everything is kept while it runs [default: the system's for temporary files].
@@ -93,6 +94,11 @@ impl Args {
         &self.latency
     }
 
+    /// Whether a gateway is wanted.
+    pub(super) fn wants_a_gateway(&self) -> bool {
+        self.operations().contains(&Operation::Through)
+    }
+
     /// How long a cell is measured.
     pub(super) const fn budget(&self) -> Duration {
         self.seconds
@@ -124,7 +130,7 @@ impl Args {
     }
 
     fn operations(&self) -> &[Operation] {
-        if self.only.is_empty() { &Operation::ALL } else { &self.only }
+        if self.only.is_empty() { &Operation::USUAL } else { &self.only }
     }
 }
 
