@@ -18,5 +18,6 @@ pub mod scenario;
 pub mod schedule;
 pub mod setup;
 pub mod shell;
+mod streams;
 pub mod trace;
 pub mod world;
