@@ -13,6 +13,7 @@ pub mod minimize;
 pub mod options;
 pub mod plant;
 pub mod promises;
+pub mod queue;
 pub mod render;
 pub mod scenario;
 pub mod schedule;
