@@ -1,5 +1,5 @@
 //! Planted bugs of the queue lane: what a gateway would be if one of its rules were missing. They prove the lane: each must
-//! be found, on a seed that is clean without it. They live around the real queue and its record, as [`Plant`]s.
+//! be found, on a seed that is clean without it. They are hooks around the real queue and its record.
 
 mod identity;
 mod order;

@@ -129,9 +129,8 @@ impl Gateway {
     pub(super) fn begin(&mut self, now: u64) -> Done {
         self.life += 1;
         self.plant = (self.bug)();
-        let recorded = self.record.pending().into_iter();
-        let recorded = recorded.map(|(arrival, state)| (self.plant.arrives(arrival), state));
-        let recorded = recorded.collect();
+        let arrives = |(arrival, state)| (self.plant.arrives(arrival), state);
+        let recorded = self.record.pending().into_iter().map(arrives).collect();
         let recorded = self.plant.restores(recorded);
         let limits = self.plant.limits(self.limits);
         let (queue, actions) = Queue::restored(limits, Millis(now), recorded);
@@ -159,12 +158,11 @@ impl Gateway {
         fate: Fate,
     ) -> Done {
         let Some(queue) = &mut self.queue else { return Done::default() };
-        let (mut event, mut ended) = (event, None);
+        let (mut event, mut ended, mut actions) = (event, None, Vec::new());
         if let Event::Ended { task, end } = &mut event {
             *end = self.plant.ends(*end);
             ended = Some((*task, Outcome::from(*end)));
         }
-        let mut actions = Vec::new();
         for event in self.plant.hears(&self.record, event) {
             actions.extend(queue.step(Millis(now), event));
         }
