@@ -25,7 +25,6 @@ mod options;
 mod oracle;
 mod pipe;
 mod report;
-mod streams;
 mod world;
 
 use std::sync::{Arc, Mutex};

@@ -58,7 +58,7 @@ pub enum Verdict {
 /// Why a task is stale without having run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Because {
-    /// Another task came between it and the version that it was to follow.
+    /// Another task came between it and the version that it was to follow. Never said of a task with a key.
     Replaced {
         /// The task.
         by: TaskId,

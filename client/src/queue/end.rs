@@ -84,11 +84,13 @@ impl Queue {
     }
 
     /// A task was published whose run began at `started`. It was built on what was newest then or later, so whoever
-    /// already waited to follow another version by that time will never follow the newest.
+    /// already waited to follow another version by that time will never follow the newest. Whoever has a key is not
+    /// judged: another gateway may have published the same submission before, and only its own run finds that.
     fn replace(&mut self, file: StorageIndex, by: TaskId, version: VersionId, started: u64) {
         let Some(line) = self.lines.get(&file) else { return };
         let is_replaced = |task: &TaskId| {
-            let after = self.tasks.get(task).and_then(|entry| entry.stage.queued_after());
+            let unnamed = self.tasks.get(task).filter(|entry| entry.key.is_none());
+            let after = unnamed.and_then(|entry| entry.stage.queued_after());
             after.is_some_and(|(follows, since)| since < started && follows != version)
         };
         let replaced: Vec<TaskId> = line.waiting().filter(is_replaced).collect();

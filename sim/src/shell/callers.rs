@@ -31,8 +31,8 @@ use super::machine::store_id;
 use super::names;
 use super::network::Network;
 use super::options::Options;
-use super::streams::stream;
 use super::world::{HostId, ServerId, World};
+use crate::streams::stream;
 
 /// How long a publish that was dropped may still be under way.
 const DROPPED_ENDS: Duration = Duration::from_secs(120);

@@ -15,8 +15,8 @@ use super::machine::Machine;
 use super::network::{Link, Network};
 use super::options::Options;
 use super::pipe::Way;
-use super::streams::stream;
 use super::world::{HostId, ServerId, World};
+use crate::streams::stream;
 
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,8 @@ use tarn_proto::{StorageIndex, Window};
 
 use super::machine::store_id;
 use super::options::Options;
-use super::streams::stream;
 use super::world::ServerId;
+use crate::streams::stream;
 
 /// A file of the run.
 pub(super) struct File {

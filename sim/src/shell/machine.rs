@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::disk::{Disk, Lives};
 use super::network::Network;
 use super::options::{Options, Planted};
-use super::streams::stream;
 use super::world::{ServerId, World};
+use crate::streams::stream;
 
 /// Room on each disk: more than a run needs.
 const CAPACITY: u64 = 1 << 30;

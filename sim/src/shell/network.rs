@@ -17,8 +17,8 @@ use super::frames::Frames;
 use super::machine::store_id;
 use super::options::Options;
 use super::pipe::{Condition, Connection, End, Way};
-use super::streams::stream;
 use super::world::{HostId, ServerId, World};
+use crate::streams::stream;
 
 /// Between one process that calls and one server.
 pub(super) type Link = (HostId, ServerId);

@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 use tarn_proto::Shape;
 
 use super::faults::FaultKind;
-use super::streams::stream;
+use crate::streams::stream;
 
 /// All that a run depends on. The same options give the same run, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]

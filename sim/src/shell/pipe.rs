@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::frames::Frames;
 use super::options::Options;
-use super::streams::stream;
+use crate::streams::stream;
 
 /// A direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -135,6 +135,16 @@ fn what_had_been_published_long_since_replaces_nothing() {
 }
 
 #[test]
+fn who_has_a_key_may_have_been_published_by_another_gateway_and_runs_to_find_out() {
+    let mut queue = busy("a");
+    arrives(&mut queue, arrival(2, Ticket::Whatever));
+    arrives(&mut queue, keyed(3, "c", held_for(1)));
+    queue.step(Millis(1), published(1, 1));
+    let [moved_on, run] = runs(3, Follows::Version(version(1)));
+    assert_eq!(queue.step(Millis(2), published(2, 2)), [reported(2), moved_on, run]);
+}
+
+#[test]
 fn a_predecessor_that_has_ended_decides_at_once() {
     let mut queue = Queue::new(LIMITS);
     let after = Ticket::After(Predecessor::Published(version(7)));

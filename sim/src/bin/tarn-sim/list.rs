@@ -2,6 +2,7 @@
 
 use tarn_sim::bugs;
 use tarn_sim::promises;
+use tarn_sim::queue;
 
 pub(crate) fn list() {
     println!("promises");
@@ -11,6 +12,14 @@ pub(crate) fn list() {
     }
     println!("\nplanted bugs");
     for bug in bugs::all() {
+        println!("  {:<32} {:<3} {}", bug.name, bug.hazard.unwrap_or(""), bug.sentence);
+    }
+    println!("\nchecks of the lane `queue`");
+    for check in queue::CHECKS {
+        println!("  {:<8} {}", check.id, check.sentence);
+    }
+    println!("\nplanted bugs of the lane `queue`");
+    for bug in queue::bugs::all() {
         println!("  {:<32} {:<3} {}", bug.name, bug.hazard.unwrap_or(""), bug.sentence);
     }
 }

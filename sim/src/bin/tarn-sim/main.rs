@@ -13,6 +13,7 @@ mod grid;
 mod list;
 mod mutants;
 mod play;
+mod queue;
 mod run;
 mod scenario;
 mod shell;
@@ -49,6 +50,8 @@ enum Command {
     Explore(explore::Arguments),
     /// Run the shipped client and server over simulated connections, from seeds.
     Shell(shell::Arguments),
+    /// Run a gateway's queue in a world of its own, from seeds.
+    Queue(queue::Arguments),
     /// Plant every known bug, one at a time, and say what found it.
     Mutants(mutants::Arguments),
     /// Placement and durability of a whole grid over years.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         }
         Command::Explore(arguments) => explore::explore(&arguments),
         Command::Shell(arguments) => shell::shell(&arguments),
+        Command::Queue(arguments) => queue::queue(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Grid(arguments) => grid::grid(&arguments),
         Command::Scenario { name } => scenario::scenario(&name),

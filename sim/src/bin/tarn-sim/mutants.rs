@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tarn_sim::bugs::{self, Bug, Found};
 use tarn_sim::explore;
+use tarn_sim::queue;
 
 use crate::{Failure, Verdict};
 
@@ -44,6 +45,16 @@ pub(crate) fn mutants(arguments: &Arguments) -> Result<Verdict, Failure> {
             verdict = Verdict::Broken;
         }
     }
+    let wanted = |bug: &&queue::Bug| arguments.bug.as_ref().is_none_or(|name| bug.name == name);
+    for bug in queue::bugs::all().filter(wanted) {
+        any = true;
+        let caught =
+            if arguments.known { known_in_queue(bug) } else { hunted_in_queue(bug, arguments) };
+        if !caught {
+            println!("{:<32} NOT FOUND", bug.name);
+            verdict = Verdict::Broken;
+        }
+    }
     if any {
         Ok(verdict)
     } else {
@@ -77,21 +88,53 @@ fn explored(bug: &Bug, name: &str) -> bool {
     true
 }
 
-/// The median of several searches.
-#[expect(clippy::disallowed_methods, reason = "the command measures real time")]
 fn hunted(bug: &Bug, arguments: &Arguments) -> bool {
+    let hunt = |from| {
+        let (seed, broken) = bug.hunt(from, arguments.seeds)?;
+        Some((seed, broken.promise.id))
+    };
+    median(bug.name, arguments, hunt)
+}
+
+/// On the seed that finds it, in the queue lane; and the same seed without it is clean.
+fn known_in_queue(bug: &queue::Bug) -> bool {
+    let (name, (_, seed)) = (bug.name, bug.found);
+    let Some(broken) = bug.run(seed).broken else { return false };
+    if let Some(broken) = bug.run_without(seed).broken {
+        println!("{name:<32} seed {seed} is not clean without it: {broken}");
+        return false;
+    }
+    println!("{name:<32} {:<10} seed {seed} of `queue`, clean without it", broken.check.id);
+    true
+}
+
+fn hunted_in_queue(bug: &queue::Bug, arguments: &Arguments) -> bool {
+    let hunt = |from| {
+        let (seed, broken) = bug.hunt(from, arguments.seeds)?;
+        Some((seed, broken.check.id))
+    };
+    median(bug.name, arguments, hunt)
+}
+
+/// The median of several searches, each from another seed.
+#[expect(clippy::disallowed_methods, reason = "the command measures real time")]
+fn median(
+    name: &str,
+    arguments: &Arguments,
+    hunt: impl Fn(u64) -> Option<(u64, &'static str)>,
+) -> bool {
     let mut hunts = Vec::new();
-    let mut promises = std::collections::BTreeSet::new();
+    let mut caught_by = std::collections::BTreeSet::new();
     for start in 0..arguments.starts.max(1) {
         let from = start * 10_000_000;
         let began = Instant::now();
-        let Some((seed, broken)) = bug.hunt(from, arguments.seeds) else { return false };
-        promises.insert(broken.promise.id);
+        let Some((seed, by)) = hunt(from) else { return false };
+        caught_by.insert(by);
         hunts.push((began.elapsed(), seed - from + 1));
     }
     hunts.sort();
     let (took, seeds) = hunts[hunts.len() / 2];
-    let promises: Vec<&str> = promises.into_iter().collect();
-    println!("{:<32} {:<10} {seeds:>9} {:>9.2}", bug.name, promises.join(" "), took.as_secs_f64());
+    let caught_by: Vec<&str> = caught_by.into_iter().collect();
+    println!("{name:<32} {:<10} {seeds:>9} {:>9.2}", caught_by.join(" "), took.as_secs_f64());
     true
 }

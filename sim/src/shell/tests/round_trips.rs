@@ -16,7 +16,7 @@ use tarn_client::servermap::Patience;
 use tarn_proto::{AttemptId, Shape, SignedHeader};
 
 use super::*;
-use crate::shell::streams::stream;
+use crate::streams::stream;
 
 const ONE_WAY_MS: u64 = 10;
 const ROUND_TRIP: Duration = Duration::from_millis(2 * ONE_WAY_MS);

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
 /// The stream of the subsystem of this name, and of this number among its like.
-pub(super) fn stream(seed: u64, subsystem: &str, number: u64) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, subsystem: &str, number: u64) -> ChaCha8Rng {
     let digest = Sha256::new()
         .chain_update(seed.to_be_bytes())
         .chain_update(number.to_be_bytes())
