@@ -8,15 +8,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::window::WindowError;
-use tarn_proto::{
-    AttemptId, Header, SequenceNumber, Shape, StorageIndex, StoreId, VersionId, Window,
-};
+use tarn_proto::{AttemptId, Header, SequenceNumber, Shape, StorageIndex, StoreId, Window};
+use tokio::io::AsyncRead;
 
 use crate::base::{HighWater, Origin};
 use crate::caps::{ReadCap, WriteCap};
 use crate::encode::pass::PassError;
 use crate::encode::reproduce::reproduces;
-use crate::encode::source::Source;
+use crate::encode::source::{Once, Source};
 use crate::encode::workers::Workers;
 use crate::follow::Observed;
 use crate::grid::{Grid, Token};
@@ -134,17 +133,32 @@ impl Client {
         source: Source,
         options: PublishOptions,
     ) -> Publishing {
-        let length = source.length();
-        self.begin(write_cap, Content::Whole(source), None, length, options)
+        self.begin(write_cap, Content::Whole(source), options)
     }
 
-    /// Begins to publish a part of the file, of which the rest is that of the version `changes`.
+    /// Begins to publish what `input` gives, while it gives it: nothing of it is kept here, and it need not say how long it
+    /// is. It is read only when a base has been chosen and servers are there. Must be called within a tokio runtime with
+    /// time.
+    ///
+    /// What can be read only once is encoded once. A share whose server is lost meanwhile stays missing, and is brought
+    /// when the rest is published; if too few servers are left, or somebody else came first, it ends as
+    /// [`Outcome::InputUsedUp`](crate::publish::outcome::Outcome::InputUsedUp) or as what others did, with nothing changed,
+    /// and is not begun anew. Nobody can repeat the submission, so its attempt must be a fresh one, of which nothing was
+    /// `spent` or `left`. At most k GiB can be published like this.
+    pub fn publish_once(
+        &self,
+        write_cap: WriteCap,
+        input: impl AsyncRead + Send + Unpin + 'static,
+        options: PublishOptions,
+    ) -> Publishing {
+        self.begin(write_cap, Content::Once(Once::new(input)), options)
+    }
+
+    /// Begins to publish a content.
     pub(crate) fn begin(
         &self,
         write_cap: WriteCap,
         content: Content,
-        changes: Option<VersionId>,
-        length: u64,
         options: PublishOptions,
     ) -> Publishing {
         let storage_index = write_cap.verify_cap().storage_index();
@@ -156,8 +170,7 @@ impl Client {
                 follows: options.follows,
                 shape: options.shape,
                 first_shape: options.first_shape,
-                changes,
-                length,
+                input: content.input(),
                 tombstone: options.tombstone,
                 high_water: options.high_water,
                 spent: options.spent,

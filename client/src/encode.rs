@@ -12,7 +12,8 @@
 //!
 //! - [`segment`]: one segment, pure and synchronous: the two machines above, and the repairer, who has no key
 //! - [`block`]: verified bytes, a type that only a matching row makes
-//! - [`pass`]: reads a whole [`source`] once and feeds the lanes that carry its blocks to servers
+//! - [`pass`]: reads a whole [`source`] once, or what can be read only once, and feeds the lanes that carry its blocks to
+//!   servers
 //! - [`reproduce`]: whether a source is still what a version was made of
 //! - [`spool`]: what came through a pipe, kept so that it can be read more than once
 //! - [`erasure`], [`cipher`], [`pool`]: what they stand on

@@ -56,7 +56,7 @@ mod progress;
 mod request;
 
 pub use progress::{Progress, Step};
-pub use request::{Follows, Request, Roster};
+pub use request::{Follows, Input, Request, Roster};
 
 use action::{Action, Draft, MessageId, Timer, Why};
 use event::Event;
@@ -81,6 +81,8 @@ pub struct Publish {
     /// What this round builds on, once it is chosen; before that, what the last one did.
     base: Option<Base>,
     draft: Option<Draft>,
+    /// An input that can be read only once is being read, or was.
+    used_up: bool,
     /// The last sequence number under which commits were sent: a signed header gets one round.
     spent: Option<SequenceNumber>,
     /// From which number on every server is asked for its history, once links were missing.
@@ -131,6 +133,7 @@ impl Publish {
             servermap: ServerMap::default(),
             base: None,
             draft: None,
+            used_up: false,
             lanes: BTreeMap::new(),
             outstanding: BTreeMap::new(),
             avoid: BTreeSet::new(),

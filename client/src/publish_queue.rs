@@ -238,6 +238,7 @@ impl Worker {
             | Outcome::Undecided(_)
             | Outcome::Cancelled
             | Outcome::SourceChanged
+            | Outcome::InputUsedUp
             | Outcome::Failed { .. } => {
                 self.chain.breaks(Broken::Failed);
                 Err(QueueError::NotPublished(Box::new(report)))

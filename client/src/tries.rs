@@ -57,6 +57,7 @@ impl Tries {
             | Outcome::Contended
             | Outcome::NotEnoughServers(_)
             | Outcome::BaseMissing(_)
+            | Outcome::InputUsedUp
             | Outcome::Undecided(_)
             | Outcome::Cancelled
             | Outcome::SourceChanged
@@ -84,6 +85,7 @@ impl Tries {
             }
             Outcome::NotEnoughServers(_)
             | Outcome::BaseMissing(_)
+            | Outcome::InputUsedUp
             | Outcome::Undecided(_)
             | Outcome::Cancelled
             | Outcome::SourceChanged

@@ -101,7 +101,7 @@ async fn update(
     let Updated { published, in_place, publishing, .. } = updated;
     let status = publishing.status();
     publishing.settled().await;
-    let (acknowledged, total) = (status.borrow().acknowledged, status.borrow().total);
+    let (acknowledged, total) = (status.borrow().acknowledged, status.borrow().total.unwrap());
     assert!(acknowledged <= total, "servers took in more than was to be sent");
     (published.version, in_place, total)
 }

@@ -157,6 +157,13 @@ impl Geometry {
         Self::new(shape, block_size, length)
     }
 
+    /// The geometry of as many bytes as a table of blocks of this size may have: whoever does not know yet where its data
+    /// ends cuts it like this.
+    pub fn longest(shape: Shape, block_size: u32) -> Result<Self, GeometryError> {
+        let segment = u64::from(block_size) * u64::from(shape.k());
+        Self::new(shape, block_size, segment * u64::from(ROWS_MAX))
+    }
+
     /// Blocks a segment before coding.
     pub const fn k(&self) -> u8 {
         self.k

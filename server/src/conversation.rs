@@ -4,8 +4,9 @@
 //!
 //! ```text
 //!   opening ──Open──▶ staging ──Seal──▶ sealed ──Commit──▶ Written | AlreadyHeld | Refused
-//!                      │  ▲ blocks, rows   ▲ Extend
-//!                      │  └ Conflict       └ (bringing: Seal is answered with Written at once)
+//!                      │  ▲ blocks, rows,  ▲ Extend
+//!                      │  │ Extend         └ (bringing: Seal is answered with Written at once)
+//!                      │  └ Conflict
 //! ```
 
 mod answers;
@@ -190,10 +191,15 @@ impl Stream {
     }
 
     fn report(&mut self) {
+        if self.taken.reported < self.taken.bytes {
+            self.give_sign_of_life();
+        }
+    }
+
+    /// Tells how far the server has come. A client that has answers left to take is told later.
+    fn give_sign_of_life(&mut self) {
         let bytes = self.taken.bytes;
-        if self.taken.reported < bytes
-            && self.answers.try_send(Answer::Staged(wire::Staged { bytes }))
-        {
+        if self.answers.try_send(Answer::Staged(wire::Staged { bytes })) {
             self.taken.reported = bytes;
         }
     }
@@ -246,7 +252,7 @@ impl<S: Store> Conversation<S> {
                     SealOutcome::Brought => return Ok(()),
                 },
                 Request::Open(_) => return Err(End::malformed("a conversation is opened once")),
-                Request::Extend(_) => return Err(End::malformed("Extend comes after Sealed")),
+                Request::Extend(_) => stream.give_sign_of_life(),
                 Request::Commit(_) => return Err(End::malformed("Commit comes after Sealed")),
             }
         }

@@ -189,6 +189,9 @@ pub struct PublishTask {
     /// Whether it changes a part of the version that it follows, if it follows one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub part: bool,
+    /// Whether its content can be read only once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
     /// Whether the caller has only a cap, and may not begin from nothing.
     pub cap_holder: bool,
     /// A sequence number under which the same submission has sent commits long ago.
@@ -199,6 +202,18 @@ pub struct PublishTask {
     pub resumes: Option<ClientId>,
     /// Decides its conversation ids and jitter.
     pub seed: u64,
+}
+
+impl PublishTask {
+    /// Bytes of the version's content.
+    pub const fn content(&self) -> u64 {
+        if self.tombstone { 0 } else { self.length }
+    }
+
+    /// Whether its content is gone when it has been read.
+    pub const fn is_read_once(&self) -> bool {
+        self.once && !self.tombstone
+    }
 }
 
 /// Bytes of content that no version can have.

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tarn_client::publish::action::Draft;
 use tarn_proto::table::block_hash;
-use tarn_proto::{Certificate, Header, Row, ShareNumber, SignedHeader, StoreId, Table, VersionId};
+use tarn_proto::{
+    Certificate, Geometry, Header, Row, ShareNumber, SignedHeader, StoreId, Table, VersionId,
+};
 use tarn_server::manifest::{Content, Extent};
 use tarn_server::slot::{
     Columns, HashedBlocks, HashedRows, PreparedHeader, TableDigest, Verdict, VerifiedWrite,
@@ -45,9 +47,9 @@ thread_local! {
 
 impl Made {
     /// Encodes and signs what a publish drafted; `edited` makes another version of the same draft.
-    pub fn encode(draft: &Draft, edited: bool) -> Self {
+    pub fn encode(draft: &Draft, geometry: Geometry, edited: bool) -> Self {
         // The header's content but for what only the blocks tell, so that the blocks' table can be made from it.
-        let unknown = draft.complete([0; 32], [edited.into(); 16]);
+        let unknown = draft.complete(geometry, [0; 32], [edited.into(); 16]);
         if unknown.geometry.length() > KEPT_LENGTH {
             return Self::make(draft, &unknown);
         }
@@ -68,7 +70,10 @@ impl Made {
             Row::new(&[0; 32], &shares.iter().map(hash).collect::<Vec<_>>())
         });
         let table = Table::from_rows(unknown.shape.n(), rows);
-        let header = SignedHeader::sign(key(), draft.complete(table.root(), unknown.key_check));
+        let header = SignedHeader::sign(
+            key(),
+            draft.complete(unknown.geometry, table.root(), unknown.key_check),
+        );
         let certificate =
             Certificate::sign(key(), header.header().sequence_number, header.version());
         Self { header, table, certificate, known: Arc::default() }

@@ -29,6 +29,8 @@ pub enum Stream {
     Oddities,
     /// Which publishes change a part of a version.
     Parts,
+    /// Which publishes can read their content only once.
+    Once,
 }
 
 impl Stream {
@@ -44,6 +46,7 @@ impl Stream {
             Self::Lingering => 5,
             Self::Oddities => 6,
             Self::Parts => 7,
+            Self::Once => 8,
         });
         rng
     }
@@ -82,6 +85,8 @@ pub struct Options {
     pub oddities: Oddities,
     /// Of a thousand publishes, how many change a part of the version that they follow, if they follow one.
     pub parts: u32,
+    /// Of a thousand publishes, how many can read their content only once.
+    pub once: u32,
 }
 
 /// What hardly ever happens to a caller.
@@ -199,7 +204,7 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_now_and_then_and_now_and_then_not() {
         let drawn: Vec<Options> = (0..500).map(Options::draw).collect();
-        let kinds: [fn(&Options) -> bool; 22] = [
+        let kinds: [fn(&Options) -> bool; 23] = [
             |o| o.expects_nothing,
             |o| o.setup.remembers,
             |o| o.setup.window_last,
@@ -208,6 +213,7 @@ mod tests {
             |o| o.oddities.worn_out,
             |o| o.oddities.journals,
             |o| o.parts > 0,
+            |o| o.once > 0,
             |o| o.faults.crashes.is_some(),
             |o| o.faults.replacements.is_some(),
             |o| o.faults.rot.is_some(),

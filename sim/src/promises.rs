@@ -3,6 +3,7 @@
 
 mod held;
 mod numbers;
+mod once;
 mod p01;
 mod p02;
 mod p03;
@@ -33,6 +34,7 @@ use crate::ids::ClientId;
 use crate::world::{Client, Fact, Server, TaskRecord, World};
 
 pub use numbers::NUMBERS;
+pub use once::ONCE;
 pub use p01::P01;
 pub use p02::P02;
 pub use p03::P03;
@@ -97,7 +99,7 @@ impl fmt::Display for Broken {
 /// Every promise.
 pub static ALL: &[&Promise] = &[
     &P01, &P02, &P03, &P04, &P05, &TICKETS, &P06, &P07, &P08, &P09, &NUMBERS, &P10, &P11, &P12,
-    &P13, &P14, &P15, &REGISTER,
+    &ONCE, &P13, &P14, &P15, &REGISTER,
 ];
 
 /// What was begun before everything healed has not ended long after.

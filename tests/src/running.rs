@@ -1,7 +1,7 @@
 //! A command that runs: it can be killed at any moment, and is when the story ends first.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,6 +25,21 @@ impl Running {
         let stdin = running.child.as_mut().and_then(|child| child.stdin.take());
         drop(stdin.unwrap().write_all(input));
         running
+    }
+
+    /// Starts it at the other end of a pipe, which ends when it is dropped.
+    pub fn piped(mut command: Command) -> (Self, ChildStdin) {
+        let mut running = Self::spawn(command.stdin(Stdio::piped()));
+        let pipe = running.child.as_mut().and_then(|child| child.stdin.take());
+        (running, pipe.unwrap())
+    }
+
+    /// The most memory that it ever held, in bytes. Only while it runs.
+    pub fn memory_at_most(&self) -> u64 {
+        let child = self.child.as_ref().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
     }
 
     /// Starts it with nothing on standard input, and this as its standard output.

@@ -109,7 +109,7 @@ impl Told {
 fn exit(outcome: &str) -> i32 {
     match outcome {
         "published" => 0,
-        "cancelled" | "source_changed" | "failed" => 1,
+        "cancelled" | "source_changed" | "input_used_up" | "failed" => 1,
         "uncoordinated_write" | "stale" | "contended" => 3,
         "not_enough_servers" | "base_missing" | "undecided" => 4,
         "partial" | "unknown" => 5,

@@ -10,7 +10,7 @@ use tarn_client::base::Origin;
 use tarn_client::publish::action::{Action, Draft};
 use tarn_client::publish::event::Event;
 use tarn_client::publish::outcome::Report;
-use tarn_client::publish::{Follows, Publish, Request, Roster};
+use tarn_client::publish::{Follows, Input, Publish, Request, Roster};
 use tarn_client::servermap::Patience;
 use tarn_client::time::Millis;
 use tarn_proto::{AttemptId, Shape, SignedHeader, SlotState, StoreId, VerifyKey, Window};
@@ -22,7 +22,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     // Every run makes the same version, so it is signed once: signing is no step.
     let mut signed = None;
     let mut sign = |draft: &Draft| {
-        let sign = || SignedHeader::sign(&key, draft.complete([9; 32], [0; 16]));
+        let sign = || SignedHeader::sign(&key, draft.complete(*draft.cut.room(), [9; 32], [0; 16]));
         signed.get_or_insert_with(sign).clone()
     };
     let mut run = || {
@@ -94,9 +94,8 @@ fn request(key: &SigningKey) -> Request {
         spent: None,
         suspects: BTreeSet::new(),
         left: None,
-        length: 1 << 20,
+        input: Input::Whole { length: 1 << 20 },
         tombstone: false,
-        changes: None,
     }
 }
 

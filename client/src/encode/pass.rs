@@ -23,8 +23,10 @@ use tarn_proto::hash::Digest32;
 use tarn_proto::merkle;
 
 mod lane;
+mod once;
 
 pub use lane::{Blocked, LANE_PIECES, Lane, LaneId, LanePiece, REPORT_EVERY};
+pub use once::{OnlyPass, ReadOnce};
 
 /// Coded bytes that may be in the making at once; a segment larger than this is made alone.
 const IN_THE_MAKING_MAX: usize = 16 << 20;
@@ -60,6 +62,12 @@ pub enum PassError {
     /// What was read is not one state of the source: publish again.
     #[error("the input changed while it was read: {0}")]
     SourceChanged(SourceChange),
+    /// The input goes on where no version of blocks of this size does: publish it as a source of known length.
+    #[error("the input is longer than {most} bytes, and no more can be published while it is read")]
+    TooLong {
+        /// Bytes that the longest version has.
+        most: u64,
+    },
     /// The source cannot be opened or read.
     #[error("the input cannot be read")]
     Read {
@@ -138,21 +146,21 @@ impl Pass {
             blocking(workers, move || Ok(reader.read_next()?.map(|buffer| (buffer, reader))))
         });
         let encoder = Arc::clone(&self.encoder);
+        let at_once = side_by_side(&encoder, self.segments.start, self.workers);
         Ok(buffers
             .map_ok(move |buffer| {
                 let encoder = Arc::clone(&encoder);
                 blocking(workers, move || Ok(encoder.encode_buffer(buffer)))
             })
-            .try_buffered(self.side_by_side()))
+            .try_buffered(at_once))
     }
+}
 
-    /// How many segments are encoded at once: one for every core, and one more so that none waits for the next.
-    fn side_by_side(&self) -> usize {
-        let geometry = self.encoder.geometry();
-        let segment = usize::from(geometry.n()) * geometry.block_length(self.segments.start);
-        let at_once = self.workers.side_by_side() + 1;
-        (IN_THE_MAKING_MAX / segment.max(1)).clamp(1, at_once)
-    }
+/// How many segments are encoded at once: one for every core, and one more so that none waits for the next.
+fn side_by_side(encoder: &SegmentEncoder, first: u32, workers: Workers) -> usize {
+    let geometry = encoder.geometry();
+    let segment = usize::from(geometry.n()) * geometry.block_length(first);
+    (IN_THE_MAKING_MAX / segment.max(1)).clamp(1, workers.side_by_side() + 1)
 }
 
 impl Reading {

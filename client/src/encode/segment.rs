@@ -85,9 +85,10 @@ impl SegmentEncoder {
     /// Encodes a segment in the buffer it was read into.
     pub fn encode_buffer(&self, buffer: SegmentBuffer) -> CodedSegment {
         let SegmentBuffer { segment, plaintext_length, mut bytes } = buffer;
-        let block_length = self.geometry.block_length(segment);
-        let primary_length = usize::from(self.geometry.k()) * block_length;
-        let (primary, secondary) = bytes.as_mut().split_at_mut(primary_length);
+        let (k, n) = (usize::from(self.geometry.k()), usize::from(self.geometry.n()));
+        let block_length = plaintext_length.div_ceil(k);
+        let coded = &mut bytes.as_mut()[..n * block_length];
+        let (primary, secondary) = coded.split_at_mut(k * block_length);
         let (data, padding) = primary.split_at_mut(plaintext_length);
 
         let salt = cipher::salt(&self.salt_key, self.attempt, self.sequence_number, segment, data);
@@ -116,7 +117,8 @@ impl fmt::Debug for SegmentEncoder {
     }
 }
 
-/// Room for one coded segment, whose front holds the plaintext until it is encoded in place.
+/// Room for one coded segment, whose front holds the plaintext until it is encoded in place: as long as the geometry says,
+/// unless the data turned out to end earlier.
 #[derive(Debug)]
 pub struct SegmentBuffer {
     segment: u32,
@@ -125,6 +127,16 @@ pub struct SegmentBuffer {
 }
 
 impl SegmentBuffer {
+    /// Bytes of plaintext that it holds, or is to hold.
+    pub const fn plaintext_length(&self) -> usize {
+        self.plaintext_length
+    }
+
+    /// The plaintext ends after so many bytes, if that is earlier than a segment of this place would: it is the last one.
+    pub fn shorten(&mut self, plaintext_length: usize) {
+        self.plaintext_length = self.plaintext_length.min(plaintext_length);
+    }
+
     /// Where the segment's plaintext goes. Holds bytes of earlier use until it is filled.
     pub fn plaintext_mut(&mut self) -> &mut [u8] {
         &mut self.bytes.as_mut()[..self.plaintext_length]

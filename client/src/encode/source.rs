@@ -1,5 +1,6 @@
 //! Where plaintext comes from. A source can be opened as often as shares must be encoded again, and every reading
-//! starts at the beginning. Does not decide whether two readings were the same: the pass compares their rows.
+//! starts at the beginning; what can be read only once is no [`Source`] but [`Once`]. Does not decide whether two readings
+//! were the same: the pass compares their rows.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -13,8 +14,10 @@ use bytes::{Buf, Bytes};
 use super::spool::{Spool, SpoolReader};
 
 mod chain;
+mod once;
 
 pub use chain::{Chain, ChainReader};
+pub use once::Once;
 
 /// Plaintext of known length that can be read again. Cheap to clone.
 #[derive(Clone)]

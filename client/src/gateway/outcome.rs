@@ -37,6 +37,7 @@ pub(super) fn of_report(report: &Report, follows: Follows) -> (End, Told) {
         | Outcome::Undecided(_)
         | Outcome::Cancelled
         | Outcome::SourceChanged
+        | Outcome::InputUsedUp
         | Outcome::Failed { .. } => End::Fruitless,
     };
     (end, told)
@@ -78,7 +79,8 @@ fn of_outcome(outcome: &Outcome) -> Told {
             Some(&landed.header),
         ),
         Outcome::Cancelled => plain(OutcomeKind::Cancelled, CALLED_OFF),
-        Outcome::SourceChanged => {
+        // A task can read its content again, so the second is never told.
+        Outcome::SourceChanged | Outcome::InputUsedUp => {
             plain(OutcomeKind::Failed, "its content changed while it was read; nothing was changed")
         }
         Outcome::Failed { cause } => failed(cause),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use tarn_proto::geometry::GeometryError;
 use tarn_proto::{
     AttemptId, Certificate, ConversationId, Geometry, Header, SequenceNumber, Shape, ShareNumber,
     SignedHeader, StorageIndex, StoreId, VersionId, Window,
@@ -28,7 +29,8 @@ pub enum Action {
         conversation: Option<ConversationId>,
     },
     /// Encode the source once and hand each of these servers its blocks; then seal. Each lane ends in Sealed, Refused
-    /// or Failed; the first pass of a draft ends in Encoded before that, or in SourceFailed.
+    /// or Failed; the first pass of a draft ends in Encoded before that, or in SourceFailed. An input that can be read only
+    /// once is asked for once.
     Prepare {
         /// The version to be made, but for what only its bytes tell.
         draft: Draft,
@@ -156,8 +158,8 @@ pub struct Draft {
     pub predecessor: Option<VersionId>,
     /// k, happy and n.
     pub shape: Shape,
-    /// Length, block size and what follows from them.
-    pub geometry: Geometry,
+    /// How it is cut.
+    pub cut: Cut,
     /// Whether it deletes the file.
     pub tombstone: bool,
     /// The submission it belongs to.
@@ -168,16 +170,55 @@ pub struct Draft {
     pub joint: Option<Window>,
 }
 
+/// How a version about to be made is cut into segments and blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Its length is known, and all that follows from it.
+    Known(Geometry),
+    /// Its length shows when its input ends.
+    Open {
+        /// As it would be cut if it were as long as any version of such blocks can be.
+        room: Geometry,
+    },
+}
+
+impl Cut {
+    /// What has room for the version: its own geometry, if that is known.
+    pub const fn room(&self) -> &Geometry {
+        match self {
+            Self::Known(geometry) | Self::Open { room: geometry } => geometry,
+        }
+    }
+
+    /// Bytes of data, if that is known yet.
+    pub const fn length(&self) -> Option<u64> {
+        match self {
+            Self::Known(geometry) => Some(geometry.length()),
+            Self::Open { .. } => None,
+        }
+    }
+}
+
 impl Draft {
-    /// The header of the version, once its table is known.
-    pub fn complete(&self, table_root: [u8; 32], key_check: [u8; 16]) -> Header {
+    /// The version's geometry, now that its input turned out to have so many bytes.
+    pub fn geometry(&self, length: u64) -> Result<Geometry, GeometryError> {
+        Geometry::new(self.shape, self.cut.room().block_size(), length)
+    }
+
+    /// The header of the version, once its length and its table are known.
+    pub fn complete(
+        &self,
+        geometry: Geometry,
+        table_root: [u8; 32],
+        key_check: [u8; 16],
+    ) -> Header {
         Header {
             tombstone: self.tombstone,
             storage_index: self.storage_index,
             sequence_number: self.sequence_number,
             predecessor: self.predecessor,
             shape: self.shape,
-            geometry: self.geometry,
+            geometry,
             table_root,
             attempt: self.attempt,
             key_check,
@@ -188,7 +229,12 @@ impl Draft {
 
     /// Whether this header is the draft's, completed.
     pub fn is_of(&self, header: &Header) -> bool {
-        self.complete(header.table_root, header.key_check) == *header
+        let geometry = header.geometry;
+        let fits = match &self.cut {
+            Cut::Known(known) => *known == geometry,
+            Cut::Open { room } => room.is_cut_as(&geometry),
+        };
+        fits && self.complete(geometry, header.table_root, header.key_check) == *header
     }
 
     /// What its quorum is counted by.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tarn_proto::{ShareNumber, SignedHeader, SlotState, StoreId};
 
-use super::action::{Action, Why};
+use super::action::{Action, Draft, Why};
 use super::lane::{Lane, LaneState};
 use super::outcome::{During, Outcome};
-use super::{Encoded, Kind, Phase, Publish, ROUNDS_MAX};
+use super::{Encoded, Input, Kind, Phase, Publish, ROUNDS_MAX};
 use crate::base::{Choice, Evidence, choose};
 use crate::quorum::{Placement, is_quorum};
 use crate::servermap::Failure;
@@ -20,6 +20,9 @@ impl Publish {
             return self.cancel();
         }
         if self.surprise {
+            return self.begin_anew();
+        }
+        if self.reads_on_for_nothing() {
             return self.begin_anew();
         }
         self.renew_promises();
@@ -43,12 +46,18 @@ impl Publish {
         }
     }
 
+    /// Whether no quorum is left to seal what is read now and cannot be read again: no share finds a new home.
+    fn reads_on_for_nothing(&self) -> bool {
+        let lanes = self.lanes.iter().map(|(&store, lane)| (store, lane.shares.clone()));
+        let quorum = |draft: &Draft| is_quorum(draft.terms(), &lanes.collect());
+        self.used_up && !self.draft.as_ref().is_some_and(quorum)
+    }
+
     /// Gives the shares that lost their server to servers that have no conversation yet. What is changed in place has
-    /// no other place.
+    /// no other place, and what can be read only once is not encoded again.
     fn rehome(&mut self) {
-        let Some(draft) = self.draft.as_ref().filter(|_| self.request.changes.is_none()) else {
-            return;
-        };
+        let Input::Whole { .. } = self.request.input else { return };
+        let Some(draft) = self.draft.as_ref() else { return };
         let in_time = self.lanes.values().filter(|lane| !lane.is_late());
         let housed: BTreeSet<ShareNumber> =
             in_time.flat_map(|lane| &lane.shares).copied().collect();

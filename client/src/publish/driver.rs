@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::Publish;
-use super::action::{Action, PrepareLane};
+use super::action::{Action, Cut, Draft, PrepareLane};
 use super::event::Event;
 use super::outcome::Report;
 use super::publishing::{Content, Job, Journal, Status};
@@ -86,7 +86,7 @@ pub(super) struct Driver {
     began: Instant,
     told: Option<oneshot::Sender<Report>>,
     status: watch::Sender<Status>,
-    total: u64,
+    total: Option<u64>,
     tasks: JoinSet<()>,
     lanes: BTreeMap<ConversationId, LaneHandle>,
 }
@@ -107,7 +107,7 @@ impl Driver {
         let attempt = job.request.attempt;
         let machine = Publish::new(job.request, job.roster, job.patience, job.rng);
         let progress = machine.progress();
-        let (status, watcher) = watch::channel(Status { progress, acknowledged: 0, total: 0 });
+        let (status, watcher) = watch::channel(Status { progress, acknowledged: 0, total: None });
         let context = Arc::new(Context {
             read_cap: job.write_cap.read_cap(),
             write_cap: job.write_cap,
@@ -126,7 +126,7 @@ impl Driver {
             began: Instant::now(),
             told: Some(told),
             status,
-            total: 0,
+            total: None,
             tasks: JoinSet::new(),
             lanes: BTreeMap::new(),
         };
@@ -173,8 +173,7 @@ impl Driver {
                 self.tasks.spawn(call.instrument(call_span(server, "query")));
             }
             Action::Prepare { draft, finalize, ancestors, lanes } => {
-                let geometry = draft.geometry;
-                self.total = self.machine_total(&lanes, geometry);
+                self.total = self.machine_total(&lanes, &draft);
                 let mut encoding = Encoding::new(Arc::clone(&context), draft, finalize, ancestors);
                 for lane in lanes {
                     let server = lane.server;
@@ -263,13 +262,14 @@ impl Driver {
         Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn machine_total(&self, lanes: &[PrepareLane], geometry: tarn_proto::Geometry) -> u64 {
+    fn machine_total(&self, lanes: &[PrepareLane], draft: &Draft) -> Option<u64> {
+        let Cut::Known(geometry) = draft.cut else { return None };
         let segments = self.context.content.segments(&geometry);
         let rows = (segments.len() * geometry.row_length()) as u64;
         let column: u64 = segments.map(|segment| geometry.block_length(segment) as u64).sum();
         let bytes = |lane: &PrepareLane| lane.shares.len() as u64 * column + rows;
         let already = self.context.acknowledged.load(Ordering::Relaxed);
-        self.total.max(already) + lanes.iter().map(bytes).sum::<u64>()
+        Some(self.total.unwrap_or(0).max(already) + lanes.iter().map(bytes).sum::<u64>())
     }
 
     fn report_status(&self) {

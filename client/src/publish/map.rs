@@ -170,8 +170,8 @@ impl Publish {
             Follows::Version(version) => base.version() == Some(version),
             Follows::Nothing => base.version().is_none(),
         };
-        let follows =
-            follows && self.request.changes.is_none_or(|named| base.version() == Some(named));
+        let follows = follows
+            && self.request.input.changes().is_none_or(|named| base.version() == Some(named));
         if !follows && let Some(named) = self.went_back(base) {
             let silent = self.servermap.failures.keys().copied().collect();
             return self.undecided(Undecided::InDoubt { silent, newest: named });
@@ -272,7 +272,7 @@ impl Publish {
     /// shape of the rest.
     pub(super) fn shape_on(&self, base: &Base) -> Shape {
         let kept = base.header().map(|header| header.header().shape);
-        let said = self.request.shape.filter(|_| self.request.changes.is_none());
+        let said = self.request.shape.filter(|_| self.request.input.changes().is_none());
         said.or(kept).unwrap_or(self.request.first_shape)
     }
 

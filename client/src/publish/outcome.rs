@@ -73,6 +73,9 @@ pub enum Outcome {
     /// Too few servers hold the version of which a part was to be changed; nothing was changed. Publish all of its
     /// content.
     BaseMissing(Shortfall),
+    /// The input could be read only once, and servers or other writers came in between when it had been begun; nothing was
+    /// changed. Publish it again from its beginning.
+    InputUsedUp,
     /// It cannot be told which version is the newest; nothing was changed.
     Undecided(Undecided),
     /// Some commits were accepted, fewer than a quorum, and it cannot be completed: it may or may not be built on.
@@ -137,6 +140,7 @@ impl Outcome {
             | Self::Contended
             | Self::NotEnoughServers(_)
             | Self::BaseMissing(_)
+            | Self::InputUsedUp
             | Self::Undecided(_)
             | Self::Partial(_)
             | Self::Unknown(_)
@@ -155,6 +159,7 @@ impl Outcome {
             | Self::Contended
             | Self::NotEnoughServers(_)
             | Self::BaseMissing(_)
+            | Self::InputUsedUp
             | Self::Undecided(_)
             | Self::Cancelled
             | Self::SourceChanged

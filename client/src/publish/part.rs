@@ -33,7 +33,7 @@ impl Publish {
     fn whole_shares_of_base(&self, state: &SlotState) -> BTreeSet<ShareNumber> {
         let current = state
             .current()
-            .filter(|current| Some(current.header.version()) == self.request.changes);
+            .filter(|current| Some(current.header.version()) == self.request.input.changes());
         let shares = current.into_iter().flat_map(|current| &current.shares);
         shares
             .filter(|(_, health)| **health == ShareHealth::Whole)
@@ -44,7 +44,7 @@ impl Publish {
     /// Whether a server in this state can go on with the conversation it has with us: always, if it is sent all.
     pub(super) fn still_serves(&self, server: StoreId, state: &SlotState) -> bool {
         let serves = |shares: &BTreeSet<_>| shares.is_subset(&self.whole_shares_of_base(state));
-        self.request.changes.is_none()
+        self.request.input.changes().is_none()
             || self.lanes.get(&server).is_some_and(|lane| serves(&lane.shares))
     }
 

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use tarn_proto::{Geometry, Refusal, SequenceNumber, SignedHeader, SlotState, StoreId, VersionId};
+use tarn_proto::geometry::{BLOCK_SIZE_DEFAULT, GeometryError};
+use tarn_proto::{
+    Geometry, Refusal, SequenceNumber, Shape, SignedHeader, SlotState, StoreId, VersionId,
+};
 
-use super::action::{Action, Draft, MessageId, PrepareLane};
+use super::action::{Action, Cut, Draft, MessageId, PrepareLane};
 use super::event::SourceFailure;
 use super::lane::{Lane, LaneState, tests};
 use super::outcome::{During, Outcome};
-use super::{Encoded, Kind, Outstanding, Phase, Publish};
+use super::{Encoded, Input, Kind, Outstanding, Phase, Publish};
 use crate::base::{Base, Choice, Evidence, choose};
 use crate::placement::plan;
 use crate::quorum::{Placement, is_quorum};
@@ -30,7 +33,7 @@ impl Publish {
             Ok(draft) => draft,
             Err(cause) => return self.finish_unchanged(Outcome::Failed { cause }),
         };
-        let in_place = self.request.changes.is_some();
+        let in_place = self.request.input.changes().is_some();
         let goal = if in_place { self.goal_in_place(&draft) } else { self.goal(&draft) };
         if !is_quorum(draft.terms(), &goal) {
             return self.finish_unchanged(if in_place {
@@ -39,6 +42,9 @@ impl Publish {
                 Outcome::NotEnoughServers(self.shortfall(base))
             });
         }
+        if self.used_up {
+            return self.finish_unchanged(Outcome::InputUsedUp);
+        }
         self.draft = Some(draft);
         self.phase = Phase::Preparing { encoded: None, renew_at: None };
         self.open_lanes(goal);
@@ -46,12 +52,7 @@ impl Publish {
 
     fn draft_on(&self, base: &Base, evidence: &Evidence) -> Result<Draft, String> {
         let shape = self.shape_on(base);
-        let kept = base.header().filter(|_| self.request.changes.is_some());
-        let geometry = match kept.map(|header| header.header().geometry.block_size()) {
-            Some(block_size) => Geometry::new(shape, block_size, self.request.length),
-            None => Geometry::choose(shape, self.request.length),
-        }
-        .map_err(|error| error.to_string())?;
+        let cut = self.cut(shape, base).map_err(|error| error.to_string())?;
         // Where nobody tells of our last version, the next one must not come out as the same.
         let after_ours = self.spent.map_or(Some(SequenceNumber::FIRST), SequenceNumber::next);
         let sequence_number = evidence
@@ -64,11 +65,24 @@ impl Publish {
             sequence_number,
             predecessor: base.version(),
             shape,
-            geometry,
+            cut,
             tombstone: self.request.tombstone,
             attempt: self.request.attempt,
             window: base.window().clone(),
             joint: base.joint().cloned(),
+        })
+    }
+
+    fn cut(&self, shape: Shape, base: &Base) -> Result<Cut, GeometryError> {
+        Ok(match (self.request.input, base.header()) {
+            (Input::Once, _) => Cut::Open { room: Geometry::longest(shape, BLOCK_SIZE_DEFAULT)? },
+            (Input::Part { length, .. }, Some(rest)) => {
+                let block_size = rest.header().geometry.block_size();
+                Cut::Known(Geometry::new(shape, block_size, length)?)
+            }
+            (Input::Part { length, .. } | Input::Whole { length }, _) => {
+                Cut::Known(Geometry::choose(shape, length)?)
+            }
         })
     }
 
@@ -118,6 +132,7 @@ impl Publish {
         let Some(draft) = self.draft.clone() else {
             return;
         };
+        self.used_up |= self.request.input.is_read_once();
         let mut lanes = Vec::new();
         for (server, shares) in goal {
             let conversation = self.draw_conversation();
@@ -134,7 +149,7 @@ impl Publish {
                     state: LaneState::Preparing { late: false },
                 },
             );
-            let base = self.request.changes;
+            let base = self.request.input.changes();
             lanes.push(PrepareLane { message, server, conversation, shares, tests, base });
         }
         let (finalize, ancestors) = (self.certain_base(), self.ancestors());
@@ -192,7 +207,9 @@ impl Publish {
         let Some(server) = sent.map(|sent| sent.server) else { return };
         let Some(lane) = self.lanes.get_mut(&server) else { return };
         lane.blocked_at = Some(now);
-        let lifeless = now.since(lane.alive_at) >= self.patience.limit.times(LIFELESS_LIMITS);
+        // It cannot have shown life for what came only now.
+        let silent = now.since(lane.alive_at).min(waited);
+        let lifeless = silent >= self.patience.limit.times(LIFELESS_LIMITS);
         let patient = waited < self.patience.stall;
         if lifeless || !patient && self.others_flow() {
             self.prepare_failed(server, Failure::Late(waited));

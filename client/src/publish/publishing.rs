@@ -6,9 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::hash::Digest32;
 use tarn_proto::splice::Fringe;
-use tarn_proto::{Geometry, SignedHeader, StoreId, merkle};
+use tarn_proto::{SignedHeader, StoreId, VersionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -16,9 +15,9 @@ use tracing::Instrument;
 use super::driver::Driver;
 use super::event::Event;
 use super::outcome::Report;
-use super::{Progress, Request, Roster};
+use super::{Input, Progress, Request, Roster};
 use crate::caps::WriteCap;
-use crate::encode::source::Source;
+use crate::encode::source::{Once, Source};
 use crate::encode::workers::Workers;
 use crate::quorum::Placement;
 use crate::servermap::Patience;
@@ -28,7 +27,7 @@ use crate::transport::ServerClient;
 pub struct Job {
     /// The right to write the file.
     pub write_cap: WriteCap,
-    /// The content.
+    /// The content, which the request's input is of.
     pub content: Content,
     /// What is to be published, and after what.
     pub request: Request,
@@ -51,8 +50,12 @@ pub struct Job {
 pub enum Content {
     /// All of it.
     Whole(Source),
-    /// A stretch of segments; the rest is that of the version that the request changes.
+    /// A stretch of segments; the rest is that of another version.
     Part {
+        /// That version.
+        of: VersionId,
+        /// Bytes of the whole content.
+        length: u64,
         /// The plaintext of the stretch.
         source: Source,
         /// The stretch, of the new version.
@@ -60,30 +63,17 @@ pub enum Content {
         /// What stays of the changed version's table.
         fringe: Fringe,
     },
+    /// All of it, read once as it comes.
+    Once(Once),
 }
 
 impl Content {
-    /// The plaintext that is read.
-    pub(super) const fn source(&self) -> &Source {
+    /// What a publish of it depends on: what its request says.
+    pub const fn input(&self) -> Input {
         match self {
-            Self::Whole(source) | Self::Part { source, .. } => source,
-        }
-    }
-
-    /// Which segments of a version of this geometry it is.
-    pub(super) fn segments(&self, geometry: &Geometry) -> Range<u32> {
-        match self {
-            Self::Whole(_) => 0..geometry.segments(),
-            Self::Part { segments, .. } => segments.clone(),
-        }
-    }
-
-    /// The root of the whole table, when the leaves of those segments are these. None if a part does not fit in where it
-    /// should.
-    pub(super) fn table_root(&self, leaves: &[Digest32]) -> Option<Digest32> {
-        match self {
-            Self::Whole(_) => Some(merkle::root(leaves)),
-            Self::Part { fringe, .. } => fringe.root(leaves),
+            Self::Whole(source) => Input::Whole { length: source.length() },
+            Self::Part { of, length, .. } => Input::Part { of: *of, length: *length },
+            Self::Once(_) => Input::Once,
         }
     }
 }
@@ -129,8 +119,8 @@ pub struct Status {
     pub progress: Progress,
     /// Bytes of shares and tables that servers have taken in.
     pub acknowledged: u64,
-    /// Bytes that are to be taken in, in this round.
-    pub total: u64,
+    /// Bytes that are to be taken in, in this round; none while it is not known how long the content is.
+    pub total: Option<u64>,
 }
 
 /// The publish ended without a report: its runtime was shut down.

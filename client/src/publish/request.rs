@@ -32,13 +32,48 @@ pub struct Request {
     /// Servers that kept an earlier publish waiting: they are asked too, and nobody waits for them while the others
     /// suffice.
     pub suspects: BTreeSet<StoreId>,
-    /// The version of which only a part is changed: it is followed and no other, and keeps its k, happy, n and block
-    /// size. None when all of the content is sent.
-    pub changes: Option<VersionId>,
-    /// Bytes of content, of all of it.
-    pub length: u64,
+    /// What the new version is made of.
+    pub input: Input,
     /// Whether the file is to be deleted.
     pub tombstone: bool,
+}
+
+/// What a new version is made of, as far as a publish depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// All of the content, which is read again for shares that lose their server, and for every round.
+    Whole {
+        /// Bytes of it.
+        length: u64,
+    },
+    /// A part of the content; the rest is that of another version.
+    Part {
+        /// That version: it is followed and no other, and keeps its k, happy, n and block size.
+        of: VersionId,
+        /// Bytes of the whole content.
+        length: u64,
+    },
+    /// All of the content, which is read once, by the round that comes to it first: its length is not known before it has
+    /// been read, and shares that lose their server meanwhile stay missing.
+    Once,
+}
+
+impl Input {
+    /// The version of which only a part is changed.
+    pub const fn changes(&self) -> Option<VersionId> {
+        match self {
+            Self::Part { of, .. } => Some(*of),
+            Self::Whole { .. } | Self::Once => None,
+        }
+    }
+
+    /// Whether it can be read only once.
+    pub const fn is_read_once(&self) -> bool {
+        match self {
+            Self::Once => true,
+            Self::Whole { .. } | Self::Part { .. } => false,
+        }
+    }
 }
 
 /// What a new version must follow.

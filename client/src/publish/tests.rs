@@ -4,6 +4,7 @@
 mod conflicts;
 mod happy_path;
 mod lost_answers;
+mod once;
 mod outcomes;
 mod parts;
 mod promises;
@@ -17,14 +18,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tarn_proto::state::{ConversationStatus, Tests};
 use tarn_proto::{
-    AttemptId, Certificate, ConversationId, Generation, Origin as Came, Shape, ShareHealth,
-    ShareNumber, SignedHeader, SlotState, StoreId, VerifyKey, Window,
+    AttemptId, Certificate, ConversationId, Generation, Geometry, Origin as Came, Shape,
+    ShareHealth, ShareNumber, SignedHeader, SlotState, StoreId, VerifyKey, Window,
 };
 
-use super::action::{Action, MessageId, PrepareLane};
+use super::action::{Action, Cut, Draft, MessageId, PrepareLane};
 use super::event::Event;
 use super::outcome::{Outcome, Report};
-use super::{Follows, Publish, Request, Roster};
+use super::{Follows, Input, Publish, Request, Roster};
 use crate::base::Origin;
 use crate::servermap::{Failure, Patience};
 use crate::time::Millis;
@@ -59,8 +60,7 @@ impl Story {
             spent: None,
             suspects: BTreeSet::new(),
             left: None,
-            changes: None,
-            length: 100,
+            input: Input::Whole { length: 100 },
             tombstone: false,
         };
         change(&mut request);
@@ -150,7 +150,14 @@ impl Story {
 
     fn encoded(&mut self) -> (SignedHeader, Vec<Action>) {
         let draft = self.publish.draft.clone().expect("a draft");
-        let header = SignedHeader::sign(&self.key, draft.complete([9; 32], [0; 16]));
+        self.encoded_as(draft.cut.length().unwrap_or(100))
+    }
+
+    /// The input had so many bytes.
+    fn encoded_as(&mut self, length: u64) -> (SignedHeader, Vec<Action>) {
+        let draft = self.publish.draft.clone().expect("a draft");
+        let geometry = draft.geometry(length).unwrap();
+        let header = SignedHeader::sign(&self.key, draft.complete(geometry, [9; 32], [0; 16]));
         let actions = self.step(Event::Encoded { header: header.clone() });
         (header, actions)
     }
@@ -175,19 +182,20 @@ impl Story {
 
     /// A version of another writer, or of an earlier time.
     fn version(&self, seqnum: u64, attempt: u8, on: Option<&SignedHeader>) -> SignedHeader {
-        let mut header = super::action::Draft {
+        let shape = Shape::new(2, 2, self.stores.into()).unwrap();
+        let geometry = Geometry::choose(shape, 100).unwrap();
+        let draft = Draft {
             storage_index: VerifyKey::of(&self.key).storage_index(),
             sequence_number: seqnum.try_into().unwrap(),
             predecessor: on.map(SignedHeader::version),
-            shape: Shape::new(2, 2, self.stores.into()).unwrap(),
-            geometry: tarn_proto::Geometry::choose(Shape::default(), 0).unwrap(),
+            shape,
+            cut: Cut::Known(geometry),
             tombstone: false,
             attempt: AttemptId::new([attempt; 16]),
             window: Window::new((0..self.stores).map(store).collect()).unwrap(),
             joint: None,
         };
-        header.geometry = tarn_proto::Geometry::choose(header.shape, 100).unwrap();
-        SignedHeader::sign(&self.key, header.complete([attempt; 32], [0; 16]))
+        SignedHeader::sign(&self.key, draft.complete(geometry, [attempt; 32], [0; 16]))
     }
 
     fn certified(&self, header: &SignedHeader) -> Certificate {

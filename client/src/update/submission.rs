@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tarn_proto::{SequenceNumber, SignedHeader, VersionId};
+use tarn_proto::{SequenceNumber, SignedHeader};
 
 use super::layout::Layout;
 use super::{Change, UpdateError, UpdateOptions};
@@ -28,13 +28,6 @@ pub(super) struct Submission<'a> {
     spent: Arc<Spent>,
 }
 
-/// What is handed to a publish.
-#[derive(Clone)]
-struct Prepared {
-    content: Content,
-    changes: Option<VersionId>,
-}
-
 impl<'a> Submission<'a> {
     pub(super) fn of(
         client: &'a Client,
@@ -56,36 +49,36 @@ impl<'a> Submission<'a> {
         &mut self,
         tries: &mut Tries,
     ) -> Result<(Publishing, Report, bool), UpdateError> {
-        let mut prepared = match self.in_place().await? {
-            Some(prepared) => prepared,
+        let mut content = match self.in_place().await? {
+            Some(content) => content,
             None => self.whole().await?,
         };
         let (mut left, mut repeats) = (None, 0_u32);
         loop {
-            let mut publishing = self.begin(prepared.clone(), left.take());
+            let mut publishing = self.begin(content.clone(), left.take());
             let report = publishing.report().await?;
             if let Outcome::BaseMissing(_) = report.outcome {
                 tracing::debug!("too few servers can change it in place");
-                prepared = self.whole().await?;
+                content = self.whole().await?;
                 continue;
             }
             let Some((landed, wait)) = tries.unsettled(&report.outcome) else {
-                return Ok((publishing, report, prepared.changes.is_some()));
+                return Ok((publishing, report, is_in_place(&content)));
             };
             left = Some(landed);
             repeats += 1;
             tokio::time::sleep(wait).await;
             // Asking again settles most. If it does not, a server may have lost what it would take the rest from.
             if repeats > 1
-                && prepared.changes.is_some()
+                && is_in_place(&content)
                 && let Ok(whole) = self.whole().await
             {
-                prepared = whole;
+                content = whole;
             }
         }
     }
 
-    fn begin(&mut self, prepared: Prepared, left: Option<Landed>) -> Publishing {
+    fn begin(&mut self, content: Content, left: Option<Landed>) -> Publishing {
         let options = PublishOptions {
             origin: self.options.origin.clone(),
             follows: self.newest.follows,
@@ -100,15 +93,14 @@ impl<'a> Submission<'a> {
             journal: Arc::<Spent>::clone(&self.spent),
             rng: split(&mut self.options.rng),
         };
-        let Prepared { content, changes } = prepared;
-        self.client.begin(self.cap.clone(), content, changes, self.layout.length, options)
+        self.client.begin(self.cap.clone(), content, options)
     }
 
     /// The touched segments, if a part of the version can be changed.
-    async fn in_place(&mut self) -> Result<Option<Prepared>, UpdateError> {
+    async fn in_place(&mut self) -> Result<Option<Content>, UpdateError> {
         let Some(header) = &self.newest.header else { return Ok(None) };
-        let of = header.header();
-        let Some(place) = self.layout.in_place(of.shape, &of.geometry) else { return Ok(None) };
+        let old = header.header();
+        let Some(place) = self.layout.in_place(old.shape, &old.geometry) else { return Ok(None) };
         let (of_head, of_tail) = (split(&mut self.options.rng), split(&mut self.options.rng));
         let (client, cap, options) = (self.client, self.cap, &*self.options);
         let (fringe, head, tail) = tokio::try_join!(
@@ -117,12 +109,12 @@ impl<'a> Submission<'a> {
             client.edge_bytes(cap, header, place.tail, options, of_tail),
         )?;
         let source = self.chained(head, tail);
-        let content = Content::Part { source, segments: place.segments, fringe };
-        Ok(Some(Prepared { content, changes: Some(header.version()) }))
+        let (of, length) = (header.version(), self.layout.length);
+        Ok(Some(Content::Part { of, length, source, segments: place.segments, fringe }))
     }
 
     /// All of the new content: what stays of the version goes through a temporary file.
-    async fn whole(&mut self) -> Result<Prepared, UpdateError> {
+    async fn whole(&mut self) -> Result<Content, UpdateError> {
         let nothing = || Source::Bytes(Bytes::new());
         let (head, tail) = match &self.newest.header {
             None => (nothing(), nothing()),
@@ -134,13 +126,17 @@ impl<'a> Submission<'a> {
                 (head, client.spooled(cap, header, behind, self.options).await?)
             }
         };
-        Ok(Prepared { content: Content::Whole(self.chained(head, tail)), changes: None })
+        Ok(Content::Whole(self.chained(head, tail)))
     }
 
     fn chained(&self, head: Source, tail: Source) -> Source {
         let gap = Source::Zeros(self.layout.gap);
         Source::Chain(Chain::new([head, gap, self.change.source.clone(), tail]))
     }
+}
+
+const fn is_in_place(content: &Content) -> bool {
+    matches!(content, Content::Part { .. })
 }
 
 /// The caller's journal, and the last sequence number that went through it: a signed header gets one round, also if a

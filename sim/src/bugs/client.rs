@@ -45,6 +45,14 @@ pub(super) static BUGS: &[Bug] = &[
         found: Found::BySeed(14),
     },
     Bug {
+        name: "input-read-again",
+        hazard: None,
+        sentence: "what can be read only once is read again when shares lose their server, or a round is begun anew",
+        plant: || Box::new(asking::ReadAgain),
+        tune: |options| options.once = 1_000,
+        found: Found::BySeed(1),
+    },
+    Bug {
         name: "own-version-unknown",
         hazard: None,
         sentence: "after a lost answer a writer takes its own version for somebody else's",
@@ -137,7 +145,8 @@ pub(super) static BUGS: &[Bug] = &[
         hazard: None,
         sentence: "a server that fell out before the decision is prepared again after it, and committed",
         plant: || Box::new(decide::PreparedAgain::default()),
-        tune: anything,
+        // A second pass over what can be read only once shows by itself.
+        tune: |options| options.once = 0,
         found: Found::BySeed(55),
     },
     Bug {

@@ -8,7 +8,7 @@ use crate::setup::Setup;
 
 mod staged;
 
-use staged::{fell_short, leftover, overtaken, resealed, rotted, siblings, unlinked};
+use staged::{fell_short, leftover, overtaken, read_once, resealed, rotted, siblings, unlinked};
 
 /// A scope, and what it is for.
 #[derive(Debug, Clone)]
@@ -58,6 +58,7 @@ pub fn publish(number: u8, shape: (u8, u8, u8)) -> Task {
         tombstone: false,
         follows: Follow::Whatever,
         part: false,
+        once: false,
         cap_holder: false,
         spent: None,
         resumes: None,
@@ -83,6 +84,14 @@ fn part(number: u8) -> Task {
             part: true,
             ..task
         }),
+        Task::Read(read) => Task::Read(read),
+    }
+}
+
+/// A publish of what can be read only once.
+fn once(number: u8, shape: (u8, u8, u8)) -> Task {
+    match publish(number, shape) {
+        Task::Publish(task) => Task::Publish(PublishTask { once: true, ..task }),
         Task::Read(read) => Task::Read(read),
     }
 }
@@ -215,6 +224,13 @@ fn small() -> Vec<Named> {
             }),
         },
         Named {
+            name: "once",
+            covers: "2 servers, 1 of 2: a publish of what can be read only once begins while the commits of another are on their \
+                     way, a message is lost and a promise runs out",
+            size,
+            scope: read_once(2, (1, 2, 2)),
+        },
+        Named {
             name: "rotted",
             covers: "a second publish and a reader, while a share on one of 3 servers is damaged and nobody knows",
             size,
@@ -320,6 +336,11 @@ fn deep() -> Vec<Named> {
             "siblings-rough",
             "the siblings on 5 servers, two readers, a restart",
             Scope { rounds: 2, ..siblings(false).with(Faults { lapses: 2, restarts: 1, ..NONE }) },
+        ),
+        deep(
+            "once-three",
+            "the publish of what can be read only once, on 3 servers",
+            read_once(3, TWO_OF_THREE),
         ),
         deep(
             "five",

@@ -109,6 +109,15 @@ fn a_part_is_changed_where_all_have_the_rest_and_nowhere_else() {
 }
 
 #[test]
+fn what_can_be_read_once_is_published_or_used_up() {
+    let found = explore(&scope("once"));
+    assert!(found.complete && found.violation.is_none(), "{:?}", found.violation);
+    for outcome in ["published", "input used up"] {
+        assert!(found.told.contains_key(outcome), "{outcome}: {:?}", found.told);
+    }
+}
+
+#[test]
 fn a_state_is_reached_by_a_trace() {
     let found = reach(&scope("resume"), "published before");
     let trace = found.reached.expect("a second try finds what the first one made");

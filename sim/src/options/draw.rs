@@ -46,6 +46,7 @@ impl Options {
             faults,
             oddities: Oddities::default(),
             parts: 0,
+            once: 0,
             setup,
         };
         options.network.outlived = pick(rng, &[0, 0, 0, 10, 50]);
@@ -68,6 +69,10 @@ impl Options {
         let rng = &mut Stream::Parts.of(seed);
         if rng.random_bool(0.1) {
             options.parts = pick(rng, &[200, 500, 1_000]);
+        }
+        let rng = &mut Stream::Once.of(seed);
+        if rng.random_bool(0.1) {
+            options.once = pick(rng, &[200, 500, 1_000]);
         }
         options
     }

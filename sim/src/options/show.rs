@@ -94,6 +94,9 @@ impl fmt::Display for Options {
         if self.parts > 0 {
             write!(f, "; {} ‰ of publishes change a part", self.parts)?;
         }
+        if self.once > 0 {
+            write!(f, "; {} ‰ of publishes read their content only once", self.once)?;
+        }
         Ok(())
     }
 }

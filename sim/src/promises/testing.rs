@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tarn_client::publish::action::Draft;
+use tarn_client::publish::action::{Cut, Draft};
 use tarn_proto::{Geometry, SequenceNumber, Shape, ShareNumber, VersionId};
 use tarn_server::manifest::StoredGeneration;
 
@@ -68,18 +68,19 @@ impl Scene {
         submission: Submission,
     ) -> Made {
         let shape = Shape::new(2, 2, 3).unwrap();
+        let geometry = Geometry::choose(shape, self.length).unwrap();
         let draft = Draft {
             storage_index: file(),
             sequence_number: SequenceNumber::new(number).unwrap(),
             predecessor,
             shape,
-            geometry: Geometry::choose(shape, self.length).unwrap(),
+            cut: Cut::Known(geometry),
             tombstone: false,
             attempt: submission.attempt(),
             window: self.world.setup().window(),
             joint: None,
         };
-        Made::encode(&draft, false)
+        Made::encode(&draft, geometry, false)
     }
 
     /// Every generation on every disk.
@@ -138,6 +139,7 @@ pub(super) const fn publish_task(submission: Submission) -> Task {
         tombstone: false,
         follows: Follow::Whatever,
         part: false,
+        once: false,
         cap_holder: false,
         spent: None,
         resumes: None,

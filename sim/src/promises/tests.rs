@@ -191,6 +191,7 @@ impl Run {
             tombstone: self.rng.random_bool(0.05),
             follows,
             part: false,
+            once: false,
             cap_holder,
             spent: None,
             resumes: None,

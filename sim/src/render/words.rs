@@ -193,6 +193,9 @@ fn publish(task: &PublishTask, names: &mut Names) -> String {
     } else {
         format!("publish {letter}: {} bytes", task.length)
     };
+    if task.is_read_once() {
+        text.push_str(", read once,");
+    }
     let _ = write!(text, " by caller {}", task.caller);
     if let Some((k, happy, n)) = task.shape {
         let _ = write!(text, ", k={k} happy={happy} n={n}");

@@ -22,6 +22,7 @@ pub(super) struct Workload {
     rng: ChaCha8Rng,
     oddities: ChaCha8Rng,
     parts: ChaCha8Rng,
+    once: ChaCha8Rng,
     callers: Vec<Caller>,
     next_client: u16,
     next_submission: u16,
@@ -58,6 +59,7 @@ impl Workload {
             rng: of(Stream::Workload),
             oddities: of(Stream::Oddities),
             parts: of(Stream::Parts),
+            once: of(Stream::Once),
             callers: options.callers.iter().map(caller).collect(),
             next_client: 0,
             next_submission: 0,
@@ -111,6 +113,7 @@ impl Workload {
             tombstone: self.rng.random_range(0..100) < 3,
             follows,
             part: self.parts.random_range(0..1000) < self.options.parts,
+            once: self.once.random_range(0..1000) < self.options.once,
             cap_holder,
             spent: at_the_end.then_some(SequenceNumber::LAST.get() - 2),
             resumes: None,
@@ -156,6 +159,7 @@ impl Workload {
                 length: 8,
                 tombstone: false,
                 part: false,
+                once: false,
                 spent: None,
                 ..task
             })
@@ -221,7 +225,7 @@ impl Run {
                 let draw = self.workload.rng.random_range(0..1000);
                 let seed = self.workload.rng.next_u64();
                 let again = PublishTask { seed, ..task.clone() };
-                (draw < self.options.double_submits).then_some(again)
+                (draw < self.options.double_submits && !task.is_read_once()).then_some(again)
             }
             Task::Publish(_) | Task::Read(_) => None,
         };
@@ -268,7 +272,7 @@ impl Run {
                 caller.has_read = false;
                 let resubmit =
                     self.options.setup.single_writer || self.workload.rng.random_bool(0.5);
-                caller.in_doubt = resubmit.then(|| again.clone());
+                caller.in_doubt = (resubmit && !again.is_read_once()).then(|| again.clone());
             }
             (Told::Unchanged { .. } | Told::Nothing | Told::InDoubt { .. } | Told::Read(_), _) => {
                 caller.follows = None;
@@ -300,7 +304,9 @@ impl Run {
                 let journals = self.options.oddities.journals;
                 let journaled = journals && self.world.oracle().journal(client).is_some();
                 let resumes = journaled.then_some(client).or(again.resumes);
-                caller.in_doubt = Some(PublishTask { resumes, ..again });
+                let again = PublishTask { resumes, ..again };
+                // What was read and is gone cannot be submitted again.
+                caller.in_doubt = Some(again).filter(|again| !again.is_read_once());
             }
         }
         self.plan(now + pause, Plan::Begin(index));

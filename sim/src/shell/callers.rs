@@ -17,7 +17,7 @@ use tarn_client::encode::workers::Workers;
 use tarn_client::fetch::driver::Clients;
 use tarn_client::publish::outcome::{Outcome, Report};
 use tarn_client::publish::publishing::{Content, Job, Journal, JournalError, Publishing};
-use tarn_client::publish::{Follows, Request};
+use tarn_client::publish::{Follows, Input, Request};
 use tarn_client::quorum::Placement;
 use tarn_client::retrieve::reading::{RetrieveError, RetrieveRequest, retrieve};
 use tarn_client::servermap::Patience;
@@ -161,9 +161,9 @@ impl Caller {
     /// Publishes new content. None if it was dropped in the middle.
     async fn publish(&mut self, file: u8, follows: Follows) -> Option<Report> {
         let job = self.job(file, follows);
-        let (attempt, length) = (job.request.attempt, job.request.length);
+        let (attempt, input) = (job.request.attempt, job.request.input);
         let what = format!("publish {attempt:?} of file {file}");
-        self.world.log(self.host, format_args!("begins {what}, {length} B after {follows:?}"));
+        self.world.log(self.host, format_args!("begins {what}, {input:?} after {follows:?}"));
         let operation = self.world.oracle(|oracle| oracle.begin(format!("{} {what}", self.host)));
         let alone = self.options.writers == 1 && self.world.elapsed() >= self.alone_from;
         let patient = self.draw_patience();
@@ -228,8 +228,7 @@ impl Caller {
                 spent: None,
                 suspects: BTreeSet::new(),
                 left: None,
-                changes: None,
-                length: content.len() as u64,
+                input: Input::Whole { length: content.len() as u64 },
                 tombstone: false,
             },
             write_cap: of.cap.clone(),

@@ -14,6 +14,7 @@ pub(super) const fn of_publish(outcome: &Outcome) -> &'static str {
         Outcome::Contended => "Contended",
         Outcome::NotEnoughServers(_) => "NotEnoughServers",
         Outcome::BaseMissing(_) => "BaseMissing",
+        Outcome::InputUsedUp => "InputUsedUp",
         Outcome::Undecided(_) => "Undecided",
         Outcome::Partial(_) => "Partial",
         Outcome::Unknown(_) => "Unknown",

@@ -1,5 +1,7 @@
 //! Runs of the whole lane: that they replay, that promises hold in them, and that a planted bug breaks one.
 
+mod pauses;
+mod quiet;
 mod round_trips;
 
 use super::*;

@@ -16,6 +16,7 @@ pub(crate) fn publish(client: u16) -> Event {
         tombstone: false,
         follows: Follow::Whatever,
         part: false,
+        once: false,
         cap_holder: false,
         spent: None,
         resumes: None,

@@ -165,6 +165,7 @@ fn event() -> impl Strategy<Value = Event> {
                 tombstone,
                 follows,
                 part: false,
+                once: false,
                 cap_holder,
                 spent: tombstone.then_some(seed / 2),
                 resumes: cap_holder.then_some(ClientId(7)),

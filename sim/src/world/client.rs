@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tarn_client::base::Origin;
 use tarn_client::fetch::{Run, RunId};
 use tarn_client::publish::action::{Draft, MessageId};
-use tarn_client::publish::{self, Follows, Publish, Roster};
+use tarn_client::publish::{self, Follows, Input, Publish, Roster};
 use tarn_client::retrieve::{self, Retrieve};
 use tarn_client::time::Millis;
 use tarn_proto::{
@@ -33,6 +33,8 @@ pub struct Client {
     pub(super) next_number: u32,
     /// Encoding passes that have not reached the end of the source, by the number of their envelope.
     pub(super) passes: BTreeMap<u32, Pass>,
+    /// How many were ever begun.
+    pub(super) passes_begun: u32,
     pub(super) lanes: BTreeMap<ConversationId, LaneCopy>,
     /// Which machine message each number stands for.
     pub(super) messages: BTreeMap<u32, MessageId>,
@@ -161,6 +163,7 @@ impl Client {
             machine,
             next_number: 0,
             passes: BTreeMap::new(),
+            passes_begun: 0,
             lanes: BTreeMap::new(),
             messages: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -218,6 +221,11 @@ impl Client {
     /// The machine's message that this number on the network stands for.
     pub fn message(&self, number: u32) -> Option<MessageId> {
         self.messages.get(&number).copied()
+    }
+
+    /// How often its content was begun to be read.
+    pub const fn passes_begun(&self) -> u32 {
+        self.passes_begun
     }
 
     /// Write messages sent and not answered.
@@ -291,9 +299,11 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
     let left = task.resumes.and_then(|client| oracle.journal(client)).cloned();
     let left_number = left.as_ref().map(|left| left.header.header().sequence_number);
     let follows = oracle.resolve(task.follows);
-    let changes = match follows {
-        Follows::Version(version) if task.part && !task.tombstone => Some(version),
-        Follows::Version(_) | Follows::Whatever | Follows::Nothing => None,
+    let length = task.content();
+    let input = match follows {
+        _ if task.is_read_once() => Input::Once,
+        Follows::Version(of) if task.part && !task.tombstone => Input::Part { of, length },
+        Follows::Version(_) | Follows::Whatever | Follows::Nothing => Input::Whole { length },
     };
     publish::Request {
         storage_index: file(),
@@ -306,8 +316,7 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
         spent: task.spent.and_then(SequenceNumber::new).max(left_number),
         left,
         suspects: oracle.suspects(task.caller),
-        changes,
-        length: if task.tombstone { 0 } else { task.length },
+        input,
         tombstone: task.tombstone,
     }
 }

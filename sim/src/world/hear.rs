@@ -10,7 +10,7 @@ use tarn_client::retrieve::event::Event as ReadEvent;
 use tarn_client::servermap::Failure;
 use tarn_client::time::Millis;
 
-use crate::event::Edit;
+use crate::event::{Edit, Task};
 use crate::ids::{ClientId, EnvelopeId, Leg, ServerId};
 use crate::made::Made;
 
@@ -166,7 +166,19 @@ impl World {
     fn encoded(&mut self, id: ClientId, number: u32) {
         let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
         let Some(pass) = client.passes.remove(&number) else { return };
-        let made = Arc::new(Made::encode(&pass.draft, pass.edited));
+        let content = match self.oracle.task(id).map(|record| &record.task) {
+            Some(Task::Publish(task)) => task.content(),
+            Some(Task::Read(_)) | None => return,
+        };
+        let length = pass.draft.cut.length().unwrap_or(content);
+        let geometry = match pass.draft.geometry(length) {
+            Ok(geometry) => geometry,
+            Err(error) => {
+                let failure = SourceFailure::Unreadable { cause: error.to_string() };
+                return self.step(id, MachineEvent::Publish(PublishEvent::SourceFailed(failure)));
+            }
+        };
+        let made = Arc::new(Made::encode(&pass.draft, geometry, pass.edited));
         let header = made.header.clone();
         Arc::make_mut(&mut self.oracle).note_made(made.version(), id);
         Arc::make_mut(&mut self.made).entry(made.version()).or_insert_with(|| Arc::clone(&made));

@@ -157,6 +157,7 @@ impl From<&PublishOutcome> for Told {
             PublishOutcome::Contended => unchanged("contended", &None),
             PublishOutcome::NotEnoughServers(_) => unchanged("not enough servers", &None),
             PublishOutcome::BaseMissing(_) => unchanged("base missing", &None),
+            PublishOutcome::InputUsedUp => unchanged("input used up", &None),
             PublishOutcome::Undecided(_) => unchanged("undecided", &None),
             PublishOutcome::Cancelled => unchanged("cancelled", &None),
             PublishOutcome::SourceChanged => unchanged("source changed", &None),

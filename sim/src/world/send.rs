@@ -61,6 +61,7 @@ impl World {
             client.lanes.insert(lane.conversation, copy);
         }
         let pass = client.next_number;
+        client.passes_begun += 1;
         client.passes.insert(pass, Pass { draft, conversations, edited: false });
         self.send_local(id, None, Local::Encoded { pass });
     }

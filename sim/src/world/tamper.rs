@@ -57,6 +57,11 @@ impl World {
         client.writes.insert(number, mark);
     }
 
+    /// A client has begun to read its content so often.
+    pub(crate) fn pretend_passes(&mut self, client: ClientId, passes: u32) {
+        self.client_mut(client).passes_begun = passes;
+    }
+
     /// A read asked for blocks of so many segments beyond what its caller took.
     pub(crate) fn pretend_furthest(&mut self, client: ClientId, ahead: u32) {
         self.client_mut(client).reading.furthest = ahead;

@@ -2,7 +2,7 @@
 //!
 //! `TARN_TASKS` says how many, on a tenth as many files; a thousand unless it is set.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use tarn_proto::gateway::publish_header::Ticket;
 use tarn_proto::gateway::{ListTasksRequest, TaskState};

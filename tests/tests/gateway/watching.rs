@@ -14,7 +14,7 @@ async fn whoever_watches_misses_no_version_of_anyone() {
     // Somebody without the gateway, who has the cap.
     let other = cluster.home();
     let other = |content: u64| {
-        let path = other.write("content", &Content::new(content, 5_000).bytes());
+        let path = other.write("content", Content::new(content, 5_000).bytes());
         let words = ["publish", path.to_str().unwrap(), "--cap", &file.write_cap, "--json"]
             .map(str::to_owned);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -271,7 +271,9 @@ impl World {
 
     fn encode(&mut self, draft: &Draft) -> SignedHeader {
         let table = table(draft.shape, draft.attempt);
-        let header = SignedHeader::sign(&self.key, draft.complete(table.root(), [0; 16]));
+        let geometry = draft.geometry(LENGTH).unwrap();
+        let header = draft.complete(geometry, table.root(), [0; 16]);
+        let header = SignedHeader::sign(&self.key, header);
         self.signed.insert(header.version(), header.clone());
         header
     }

@@ -82,6 +82,7 @@ pub(crate) const fn name(outcome: &Outcome) -> &'static str {
         Outcome::Contended => "contended",
         Outcome::NotEnoughServers(_) => "not enough servers",
         Outcome::BaseMissing(_) => "base missing",
+        Outcome::InputUsedUp => "input used up",
         Outcome::Undecided(_) => "undecided",
         Outcome::Partial(_) => "partial",
         Outcome::Unknown(_) => "unknown",

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tarn_client::base::Origin;
 use tarn_client::publish::event::Event;
-use tarn_client::publish::{Follows, Publish, Request, Roster};
+use tarn_client::publish::{Follows, Input, Publish, Request, Roster};
 use tarn_client::servermap::Patience;
 use tarn_client::time::Millis;
 use tarn_proto::{AttemptId, Shape, StoreId};
@@ -19,6 +19,7 @@ impl World {
     /// A new submission, or another try of one that was cut off.
     pub(crate) fn add_writer(&mut self, attempt: Option<AttemptId>) {
         let id = self.writers.len();
+        let is_new = attempt.is_none();
         let attempt =
             attempt.unwrap_or_else(|| AttemptId::new([u8::try_from(id).unwrap() + 1; 16]));
         let n = u32::try_from(self.servers.len()).unwrap();
@@ -29,10 +30,13 @@ impl World {
             (Some(&version), 0) => Follows::Version(version),
             _ => Follows::Whatever,
         };
-        // Some change a part of the version that they name.
-        let changes = match follows {
-            Follows::Version(version) if id.is_multiple_of(2) => Some(version),
-            Follows::Version(_) | Follows::Whatever | Follows::Nothing => None,
+        // Some change a part of the version that they name, some can read their content only once.
+        let input = match follows {
+            Follows::Version(of) if id.is_multiple_of(2) => Input::Part { of, length: LENGTH },
+            _ if is_new && id % 4 == 3 => Input::Once,
+            Follows::Version(_) | Follows::Whatever | Follows::Nothing => {
+                Input::Whole { length: LENGTH }
+            }
         };
         let request = Request {
             storage_index: self.storage_index(),
@@ -45,8 +49,7 @@ impl World {
             spent: None,
             suspects: BTreeSet::new(),
             left: None,
-            changes,
-            length: LENGTH,
+            input,
             tombstone: false,
         };
         let roster = Roster(self.servers.keys().copied().collect());

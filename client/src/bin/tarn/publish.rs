@@ -1,5 +1,5 @@
 //! `tarn publish`: a file or a pipe becomes the newest version of a named file, or, in `part`, a range of it. Where the
-//! bytes come from is in `input`; which file that is, in `file`; whether a publish that was cut off is taken up, in
+//! bytes come from is in `input`, and in `once` if they are not kept; which file that is, in `file`; whether a publish that was cut off is taken up, in
 //! `submission`, and what becomes of one whose content is lost, in `lost`; the way from there to its end, in `one`; how the
 //! end is told, in `told`. What goes through a gateway is in `through`. Several files, and folders of them, are in `many`.
 
@@ -8,6 +8,7 @@ mod input;
 mod journal;
 mod lost;
 mod many;
+mod once;
 mod one;
 mod part;
 mod progress;
@@ -49,6 +50,7 @@ pub(crate) use self::input::Source;
   tarn publish report.pdf
   tarn publish notes.txt photos               a file, and all files in a folder, side by side
   tar c photos | tarn publish - --name photos.tar
+  tar c photos | tarn publish - --name photos.tar --no-spool
   tarn publish report.pdf --k 5 --n 8         any 5 of 8 shares bring it back
   tarn publish sector --name disk.img --offset 1048576
   date | tarn publish - --name log --append
@@ -58,7 +60,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE|-", requires_if("-", "as"), value_parser = OsStringValueParser::new().map(Source::from))]
     source: Source,
     /// More files and folders.
-    #[arg(value_name = "FILE", conflicts_with_all = ["as", "if_version", "part"],
+    #[arg(value_name = "FILE", conflicts_with_all = ["as", "if_version", "part", "no_spool"],
           value_parser = OsStringValueParser::new().map(Source::from))]
     more: Vec<Source>,
     /// Publish as the file of this name [default: the path's file, else a name made from the path].
@@ -70,6 +72,10 @@ pub(crate) struct Args {
     /// Publish only if this is the newest version: its full id.
     #[arg(long, value_name = "ID", value_parser = parse_version)]
     if_version: Option<VersionId>,
+    /// Publish what comes through the pipe while it comes, and keep no copy of it: it is not tried again if servers fail or
+    /// somebody else publishes meanwhile, and at most k GiB can be published.
+    #[arg(long, conflicts_with = "part")]
+    no_spool: bool,
     #[command(flatten)]
     part: PartArgs,
     #[command(flatten)]
@@ -103,6 +109,7 @@ impl Args {
             name,
             cap,
             if_version,
+            no_spool: false,
             part,
             shape,
             gateway,
@@ -135,6 +142,9 @@ pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(),
     }
     if many::is_meant(args) {
         return many::run(args, global, home).await;
+    }
+    if args.no_spool {
+        return once::run(args, global, home).await;
     }
     let meant = Meant::of(args)?;
     let input = match Input::of(&args.source, home).await {
@@ -251,6 +261,17 @@ mod tests {
         assert!(typed(&["-", "--cap", "tarnw1x"]).is_ok());
         assert!(typed(&["file", "--name", "x", "--cap", "tarnw1x"]).is_err());
         assert!(typed(&["file"]).unwrap().name.is_none());
+    }
+
+    #[test]
+    fn what_is_not_spooled_is_one_whole_input() {
+        assert!(typed(&["-", "--name", "x", "--no-spool"]).unwrap().no_spool);
+        let id = "ab".repeat(32);
+        assert!(typed(&["-", "--name", "x", "--no-spool", "--if-version", &id]).is_ok());
+        assert!(typed(&["-", "--no-spool"]).is_err(), "as which file?");
+        assert!(typed(&["-", "--name", "x", "--no-spool", "--append"]).is_err());
+        assert!(typed(&["-", "--name", "x", "--no-spool", "--offset", "0"]).is_err());
+        assert!(typed(&["a", "b", "--no-spool"]).is_err());
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(super) fn of(status: &Status) -> Progress {
         phase: phase.into(),
         round: status.progress.round,
         acknowledged_bytes: status.acknowledged,
-        total_bytes: status.total,
+        // Contents that are staged have a length.
+        total_bytes: status.total.unwrap_or_default(),
         awaited: awaited.map(|store| Bytes::copy_from_slice(store.as_bytes())).collect(),
     }
 }

@@ -4,15 +4,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tarn_proto::signing::Statement;
 use tarn_proto::state::Tests;
-use tarn_proto::{Certificate, Geometry, Shape, Signature, SignedHeader};
+use tarn_proto::{Certificate, Shape, Signature, SignedHeader};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::{Context, MESSAGE_DEADLINE};
 use crate::encode::pass::LanePiece;
-use crate::publish::action::{MessageId, PrepareLane};
+use crate::publish::action::{Cut, MessageId, PrepareLane};
 use crate::publish::event::Event;
 use crate::servermap::Failure;
 use crate::time::Millis;
@@ -20,6 +22,9 @@ use crate::transport::{
     Answer, CallError, ConversationAnswers, ConversationEnded, ConversationSender, FailureKind,
     OpenRequest,
 };
+
+/// How often a server is told that there is more to come. It ends a conversation that is silent for a minute, and so do we.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(15);
 
 /// Something more to be said in a conversation, and the message whose answer it expects.
 pub(super) struct Order {
@@ -38,7 +43,7 @@ pub(super) struct LaneTask {
     pub(super) context: Arc<Context>,
     pub(super) lane: PrepareLane,
     pub(super) shape: Shape,
-    pub(super) geometry: Geometry,
+    pub(super) cut: Cut,
     pub(super) finalize: Option<Certificate>,
     pub(super) ancestors: Vec<SignedHeader>,
     pub(super) pieces: mpsc::Receiver<LanePiece>,
@@ -57,8 +62,8 @@ impl LaneTask {
             conversation: self.lane.conversation,
             verify_key: context.read_cap.verify_cap().verify_key(),
             shape: self.shape,
-            block_size: self.geometry.block_size(),
-            length: Some(self.geometry.length()),
+            block_size: self.cut.room().block_size(),
+            length: self.cut.length(),
             shares: self.lane.shares.iter().copied().collect(),
             tests: self.lane.tests.clone(),
             base: self.lane.base,
@@ -104,13 +109,26 @@ impl Feed {
     }
 
     async fn pieces(&mut self, sender: &mut ConversationSender) -> Result<(), ConversationEnded> {
-        while let Some(piece) = self.pieces.recv().await {
+        while let Some(piece) = self.next_piece(sender).await? {
             sender.rows(piece.segment, piece.row.bytes().clone()).await?;
             for (share, block) in piece.blocks {
                 sender.blocks(share, piece.segment, block).await?;
             }
         }
         Ok(())
+    }
+
+    /// The next piece. While the source has none to give, the server is told that it will be.
+    async fn next_piece(
+        &mut self,
+        sender: &mut ConversationSender,
+    ) -> Result<Option<LanePiece>, ConversationEnded> {
+        loop {
+            match timeout(SIGN_OF_LIFE_EVERY, self.pieces.recv()).await {
+                Ok(piece) => return Ok(piece),
+                Err(_) => sender.extend().await?,
+            }
+        }
     }
 }
 

@@ -80,7 +80,7 @@ fn a_server_without_a_share_is_sealed_too_where_its_word_is_needed() {
     let of_two = |story: &Story, seqnum, attempt, on: Option<&SignedHeader>| {
         let mut header = story.version(seqnum, attempt, on).header().clone();
         header.shape = shape;
-        header.geometry = tarn_proto::Geometry::choose(shape, 100).unwrap();
+        header.geometry = Geometry::choose(shape, 100).unwrap();
         SignedHeader::sign(&story.key, header)
     };
     let v1 = of_two(&story, 1, 1, None);

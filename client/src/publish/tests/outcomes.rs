@@ -51,7 +51,7 @@ fn a_journal_that_cannot_be_written_ends_it_before_any_commit() {
 
 #[test]
 fn a_file_larger_than_a_table_can_describe_is_refused_before_anything_is_sent() {
-    let mut story = Story::of(3, |request| request.length = 1 << 50);
+    let mut story = Story::of(3, |request| request.input = Input::Whole { length: 1 << 50 });
     let ended = story.mapped(|number| Some(empty(number)));
     assert!(matches!(outcome(&ended), Outcome::Failed { .. }));
 }

@@ -8,8 +8,7 @@ use tarn_proto::Refusal;
 fn change(stores: u8) -> (Story, SignedHeader) {
     let v1 = Story::on(stores).version(1, 1, None);
     let story = Story::of(stores, |request| {
-        request.changes = Some(v1.version());
-        request.length = 300;
+        request.input = Input::Part { of: v1.version(), length: 300 };
     });
     (story, v1)
 }
@@ -36,7 +35,7 @@ fn whoever_has_the_version_is_told_to_take_the_rest_from_it() {
         assert_eq!((lane.base, &lane.tests), (Some(v1.version()), &version_test(&v1, number)));
     }
     let draft = story.publish.draft.clone().unwrap();
-    let (old, new) = (v1.header().geometry, draft.geometry);
+    let (old, new) = (v1.header().geometry, *draft.cut.room());
     assert_eq!((draft.predecessor, draft.shape), (Some(v1.version()), v1.header().shape));
     assert_eq!((new.block_size(), new.length()), (old.block_size(), 300));
 }

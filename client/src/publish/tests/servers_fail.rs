@@ -158,7 +158,7 @@ fn shares_encoded_again_that_come_out_otherwise_mean_that_the_source_changed() {
     let failed = Event::Failed { message: prepared[2].message, failure: dead() };
     assert_eq!(lanes(&story.step(failed))[0].server, store(3));
     let draft = story.publish.draft.clone().unwrap();
-    let other = SignedHeader::sign(&story.key, draft.complete([8; 32], [0; 16]));
+    let other = SignedHeader::sign(&story.key, draft.complete(*draft.cut.room(), [8; 32], [0; 16]));
     let actions = story.step(Event::Encoded { header: other });
     assert_eq!(outcome(&actions), Outcome::SourceChanged);
 }

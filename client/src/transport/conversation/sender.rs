@@ -94,7 +94,8 @@ impl ConversationSender {
         .await
     }
 
-    /// Renews the promise.
+    /// Renews the promise; before a Seal, says that there is more to come, which is answered with
+    /// [`Answer::Staged`](super::Answer::Staged).
     pub async fn extend(&mut self) -> Result<(), ConversationEnded> {
         self.send(Request::Extend(wire::Extend {})).await
     }

@@ -72,14 +72,76 @@ async fn a_large_table_is_a_chunk_of_its_own() {
     harness.stop().await;
 }
 
+/// What a writer sends who does not know yet where the version ends.
+fn open_ended(messages: &mut [Request]) {
+    let Some(Request::Open(open)) = messages.first_mut() else { unreachable!() };
+    open.data_length = None;
+}
+
 #[tokio::test]
-async fn a_length_that_was_not_announced_is_taken_from_the_header() {
+async fn whatever_the_length_turns_out_to_be_it_is_taken_from_the_header() {
     let harness = Harness::start().await;
+    let lengths = [1, 7, 8, 9, 17, 24, 1_000, 200_001];
+    let mut last = None;
+    for (number, length) in (1_u8..).zip(lengths) {
+        let version = writer().sized(number, number.into(), last, 8, length);
+        let mut messages = prepared(number, &version, &[0, 1]);
+        open_ended(&mut messages);
+        let mut talk = harness.talk(messages).await;
+        talk.sealed().await;
+        talk.send(commit(&version)).await;
+        assert!(matches!(talk.answer().await, Ok(Some(Answer::Written(_)))), "{length} bytes");
+        let state = harness.state().await;
+        assert_eq!(state.current().map(|held| held.header.version()), Some(version.id()));
+        last = Some(version.id());
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_header_of_another_length_than_was_sent_is_refused_though_none_was_announced() {
+    let harness = Harness::start().await;
+    let sent = writer().sized(1, 1, None, 8, 100);
+    // The same cut, in blocks of the same size, but for where it ends.
+    for length in [98, 96, 101, 112, 200, 0] {
+        let sealed = writer().sized(1, 1, None, 8, length);
+        let mut messages = prepared(1, &sent, &[0]);
+        open_ended(&mut messages);
+        let last = messages.last_mut().unwrap();
+        *last = seal(&sealed);
+        assert_eq!(harness.talk(messages).await.refusal().await, Refusal::BadShare, "{length}");
+    }
+    // A whole number of segments: nothing is shorter than the others, so all that tells is how many there are.
+    let sent = writer().sized(1, 1, None, 8, 96);
+    let sealed = writer().sized(1, 1, None, 8, 80);
+    let mut messages = prepared(1, &sent, &[0]);
+    open_ended(&mut messages);
+    *messages.last_mut().unwrap() = seal(&sealed);
+    assert_eq!(harness.talk(messages).await.refusal().await, Refusal::BadShare);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_writer_with_nothing_to_send_yet_says_that_it_is_there() {
+    let config = ServerConfig { idle: Duration::from_millis(400), ..ServerConfig::default() };
+    let harness = Harness::with(config).await;
     let first = writer().version(1, 1, None);
     let mut messages = prepared(1, &first, &[0]);
-    messages[0] = Request::Open(wire::Open { data_length: None, ..open_message(1, &first, &[0]) });
+    open_ended(&mut messages);
+    let rest = messages.split_off(1);
     let mut talk = harness.talk(messages).await;
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        talk.send(Request::Extend(wire::Extend {})).await;
+        let message = talk.answers.message().await.unwrap().unwrap();
+        assert_eq!(message.answer, Some(Answer::Staged(wire::Staged { bytes: 0 })));
+    }
+    for message in rest {
+        talk.send(message).await;
+    }
     talk.sealed().await;
+    let mut silent = harness.talk(vec![open(2, &first, &[0])]).await;
+    assert_eq!(silent.status().await, Code::DeadlineExceeded, "nobody waits for ever");
     harness.stop().await;
 }
 
@@ -87,6 +149,14 @@ async fn a_length_that_was_not_announced_is_taken_from_the_header() {
 async fn an_empty_version_has_neither_blocks_nor_rows() {
     let harness = Harness::start().await;
     let empty = writer().sized(1, 1, None, 1, 0);
+    for is_known in [false, true] {
+        let mut messages = vec![open(1, &empty, &[0]), seal(&empty)];
+        if !is_known {
+            open_ended(&mut messages);
+        }
+        harness.talk(messages).await.sealed().await;
+        until(|| async { harness.state().await.promised_ms.is_none() }).await;
+    }
     let mut talk = harness.talk(vec![open(1, &empty, &[0]), seal(&empty)]).await;
     talk.sealed().await;
     talk.send(commit(&empty)).await;

@@ -1,6 +1,6 @@
-//! Bugs in what is asked for: a publish without its ticket, a read that brings nothing.
+//! Bugs in what is asked for: a publish without its ticket, or of what it believes to have kept; a read that brings nothing.
 
-use tarn_client::publish::{Follows, Request};
+use tarn_client::publish::{Follows, Input, Request};
 use tarn_client::retrieve::action::Action;
 use tarn_client::retrieve::event::Event;
 
@@ -15,6 +15,18 @@ pub(super) struct NoTicket;
 impl Plant for NoTicket {
     fn begins(&mut self, _: &World, _: ClientId, request: &mut Request) {
         request.follows = Follows::Whatever;
+    }
+}
+
+/// What can be read only once is taken for what can be read again.
+#[derive(Debug, Clone)]
+pub(super) struct ReadAgain;
+
+impl Plant for ReadAgain {
+    fn begins(&mut self, _: &World, _: ClientId, request: &mut Request) {
+        if request.input.is_read_once() {
+            request.input = Input::Whole { length: 8 };
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use tarn_client::base::HighWater;
-use tarn_client::publish::action::{Action, Draft};
+use tarn_client::publish::action::{Action, Cut, Draft};
 use tarn_client::publish::event::Event;
 use tarn_client::publish::outcome::Outcome;
 use tarn_client::publish::{Follows, Publish, Request};
@@ -89,8 +89,13 @@ impl<M: Mistake> Lens<M> {
         if !real.is_of(header.header()) || believed == real {
             return header.clone();
         }
-        let Header { table_root, key_check, .. } = header.header();
-        let shown = SignedHeader::sign(key(), believed.complete(*table_root, *key_check));
+        let Header { table_root, key_check, geometry, .. } = header.header();
+        let geometry = match believed.cut {
+            Cut::Known(geometry) => geometry,
+            Cut::Open { .. } => *geometry,
+        };
+        let shown = believed.complete(geometry, *table_root, *key_check);
+        let shown = SignedHeader::sign(key(), shown);
         self.real.insert((client, shown.version()), header.clone());
         shown
     }
@@ -132,6 +137,7 @@ impl<M: Mistake> Lens<M> {
             Outcome::Contended
             | Outcome::NotEnoughServers(_)
             | Outcome::BaseMissing(_)
+            | Outcome::InputUsedUp
             | Outcome::Undecided(_)
             | Outcome::Cancelled
             | Outcome::SourceChanged

@@ -1,7 +1,7 @@
 //! Scopes that begin in the midst of things: what has happened before is told step by step, so that the search has only
 //! the moments left that matter.
 
-use super::{NONE, ONE_OF_THREE, TWO_OF_THREE, again, publish, read};
+use super::{NONE, ONE_OF_THREE, TWO_OF_THREE, again, once, publish, read};
 use crate::event::{Event, Fate};
 use crate::explore::script::Script;
 use crate::explore::{Begins, Faults, Planned, Scope};
@@ -32,6 +32,17 @@ pub(super) fn siblings(brief: bool) -> Scope {
         let begins = Begins::AnyTime;
         scope.tasks.push(Planned { task: read(4, true), begins });
     }
+    scope.opening = script.events();
+    scope
+}
+
+/// A first version of this shape is sealed by all of so many servers, and its commits are on their way, when a publish begins
+/// that can read its content only once.
+pub(super) fn read_once(servers: u8, shape: (u8, u8, u8)) -> Scope {
+    let rough = Faults { losses: 1, lapses: 1, ..NONE };
+    let mut scope = Scope::of(servers, [once(2, shape)]).with(rough);
+    let mut script = Script::new(&scope.setup);
+    script.begin(ClientId(0), publish(1, shape)).run(|kind, _| kind != RequestKind::Commit);
     scope.opening = script.events();
     scope
 }

@@ -22,7 +22,7 @@ pub(crate) struct JournalEntry {
     pub(crate) placement: serde_json::Value,
     /// When it was written.
     pub(crate) written_at: UnixSeconds,
-    /// Where its content is: the published file, or what came through a pipe.
+    /// Where its content is: the published file, or what came through a pipe; none if it was kept nowhere.
     pub(crate) input: Option<PathBuf>,
     /// Whether it changes a part of the file: its content cannot be had from its input.
     pub(crate) part: bool,

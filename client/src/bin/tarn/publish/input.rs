@@ -26,7 +26,7 @@ pub(crate) enum Source {
     Pipe,
     /// What was kept of a pipe, in this file.
     Kept(PathBuf),
-    /// Nobody knows any more.
+    /// Nowhere any more: they were read once.
     Lost,
     /// They were a part of the file, made of what servers had.
     Part,
@@ -94,7 +94,7 @@ impl Input {
                 (Content::Spool(kept), path.clone())
             }
             Source::Lost => {
-                return Err(CommandError::failed("where its content came from is not known"));
+                return Err(CommandError::failed("its content was kept nowhere"));
             }
             Source::Part => {
                 return Err(CommandError::failed(
@@ -107,7 +107,7 @@ impl Input {
 }
 
 /// Puts a new submission on record.
-fn begin(home: &Home) -> Result<Running, CommandError> {
+pub(super) fn begin(home: &Home) -> Result<Running, CommandError> {
     loop {
         let attempt = fresh_attempt_id(&mut os_rng(), UnixSeconds::since_epoch());
         if let Some(running) = Running::begin(home, attempt)? {

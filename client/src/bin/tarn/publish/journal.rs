@@ -23,6 +23,8 @@ pub(super) enum Input {
     At(PathBuf),
     /// A part of a file: its content cannot be had again.
     Part,
+    /// A content that was read once and is gone.
+    Gone,
 }
 
 impl NamesJournal {
@@ -40,7 +42,7 @@ impl Journal for NamesJournal {
             written_at: UnixSeconds::now(),
             input: match &self.input {
                 Input::At(path) => Some(path.clone()),
-                Input::Part => None,
+                Input::Part | Input::Gone => None,
             },
             part: matches!(self.input, Input::Part),
         };

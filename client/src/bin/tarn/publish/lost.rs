@@ -53,6 +53,7 @@ pub(super) async fn tell(
         bytes: last.newest.signed.header().geometry.length(),
         resumed: true,
         lost: true,
+        used_up: false,
         settled: &settled,
         grid: session.grid(),
     };

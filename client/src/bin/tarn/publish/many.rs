@@ -70,9 +70,9 @@ pub(super) fn is_meant(args: &Args) -> bool {
 /// Publishes every file that is meant. The exit code is that of the file for which it is highest.
 pub(super) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(), CommandError> {
     let is_of_one = args.name.is_some() || args.cap.is_some() || args.if_version.is_some();
-    if is_of_one || args.part.at().is_some() {
+    if is_of_one || args.part.at().is_some() || args.no_spool {
         return Err(CommandError::usage(
-            "--name, --cap, --if-version, --offset and --append go with one file, and this is a folder",
+            "--name, --cap, --if-version, --offset, --append and --no-spool go with one file, and this is a folder",
         ));
     }
     let typed = std::iter::once(&args.source).chain(&args.more);

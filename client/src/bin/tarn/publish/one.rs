@@ -49,6 +49,8 @@ pub(super) struct Submitted {
     pub(super) bytes: u64,
     /// Whether one that was cut off was taken up.
     pub(super) resumed: bool,
+    /// Whether the input cannot be read again.
+    pub(super) used_up: bool,
 }
 
 /// Publishes; `watch` waits for the report.
@@ -64,6 +66,7 @@ pub(super) async fn publish(
     let submitted = Submitted {
         bytes: submission.content.length(),
         resumed: submission.earlier.is_some(),
+        used_up: false,
         running: submission.running,
     };
     Ended::of(file, submitted, report, Some(publishing), place).await
@@ -75,23 +78,37 @@ fn begin(
     submission: &Submission,
     place: &Place<'_>,
 ) -> Result<Publishing, CommandError> {
-    let journal =
-        NamesJournal::new(place.names.clone(), journal::Input::At(submission.input.clone()));
+    let input = journal::Input::At(submission.input.clone());
     let options = PublishOptions {
+        spent: submission.spent(),
+        left: submission.left(),
+        ..options(args, file, &submission.running, input, place)?
+    };
+    Ok(place.session.client.publish(file.cap.clone(), submission.content.clone(), options))
+}
+
+/// How the file is to be published, as a submission of which nobody knows yet.
+pub(super) fn options(
+    args: &Args,
+    file: &File,
+    running: &Running,
+    input: journal::Input,
+    place: &Place<'_>,
+) -> Result<PublishOptions, CommandError> {
+    Ok(PublishOptions {
         origin: file.origin.clone(),
         follows: args.if_version.map_or(Follows::Whatever, Follows::Version),
         shape: file.shape,
         first_shape: file.first_shape,
-        attempt: submission.running.attempt(),
+        attempt: running.attempt(),
         tombstone: false,
         high_water: file.high_water,
         suspects: place.names.lock().suspected()?,
-        spent: submission.spent(),
-        left: submission.left(),
-        journal: Arc::new(journal),
+        spent: None,
+        left: None,
+        journal: Arc::new(NamesJournal::new(place.names.clone(), input)),
         rng: rand::make_rng(),
-    };
-    Ok(place.session.client.publish(file.cap.clone(), submission.content.clone(), options))
+    })
 }
 
 impl Ended {
@@ -125,6 +142,7 @@ impl Ended {
             bytes: self.submitted.bytes,
             resumed: self.submitted.resumed,
             lost: false,
+            used_up: self.submitted.used_up,
             settled: &self.settled,
             grid,
         }

@@ -91,7 +91,7 @@ pub(super) async fn publish(
         Err(error @ UpdateError::CutOff(_)) => return Err(CommandError::failed(error)),
         Err(error) => (error.report().cloned().unwrap_or_else(|| not_begun(&error)), None),
     };
-    let submitted = Submitted { running, bytes, resumed: false };
+    let submitted = Submitted { running, bytes, resumed: false, used_up: false };
     Ended::of(file, submitted, report, publishing, place).await
 }
 

@@ -14,6 +14,11 @@ const NAMED_MAX: usize = 3;
 /// How often the bar is looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What is shown while bytes are taken in.
+const OF_ALL: &str = "{bytes:>10} of {total_bytes:<10} {bar:24} {wide_msg}";
+/// The same where nobody knows how many there will be.
+const SO_FAR: &str = "{bytes:>10} {wide_msg}";
+
 /// Shows a publish's status until its sender is gone. Never returns before.
 pub(crate) async fn show(mut status: watch::Receiver<Status>, grid: &Grid) {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
@@ -21,11 +26,12 @@ pub(crate) async fn show(mut status: watch::Receiver<Status>, grid: &Grid) {
     let mut is_sending = false;
     loop {
         let now = status.borrow_and_update().clone();
-        if now.total > 0 && !is_sending {
+        let (is_known, has_begun) = (now.total.is_some(), now.acknowledged > 0);
+        if (is_known || has_begun) && !is_sending {
             is_sending = true;
-            set_style(&bar, "{bytes:>10} of {total_bytes:<10} {bar:24} {wide_msg}");
+            set_style(&bar, if is_known { OF_ALL } else { SO_FAR });
         }
-        bar.set_length(now.total);
+        bar.set_length(now.total.unwrap_or(now.acknowledged));
         bar.set_position(now.acknowledged);
         bar.set_message(message(&now, grid));
         if now.progress.step == Step::Ended {

@@ -25,6 +25,8 @@ pub(super) struct Told<'a> {
     pub(super) resumed: bool,
     /// Whether its content was lost, so that all that could be done was to ask what became of it.
     pub(super) lost: bool,
+    /// Whether its input was read and can be had from nowhere again.
+    pub(super) used_up: bool,
     /// Others that were cut off, and of which it is known now what became of them.
     pub(super) settled: &'a [Settled],
     pub(super) grid: &'a Grid,
@@ -178,6 +180,7 @@ fn shares_json(outcome: &Outcome) -> Vec<Value> {
         | Outcome::Contended
         | Outcome::NotEnoughServers(_)
         | Outcome::BaseMissing(_)
+        | Outcome::InputUsedUp
         | Outcome::Undecided(_)
         | Outcome::Cancelled
         | Outcome::SourceChanged
@@ -195,6 +198,7 @@ fn header_of(outcome: &Outcome) -> Option<&SignedHeader> {
         Outcome::Contended
         | Outcome::NotEnoughServers(_)
         | Outcome::BaseMissing(_)
+        | Outcome::InputUsedUp
         | Outcome::Undecided(_)
         | Outcome::Cancelled
         | Outcome::SourceChanged
@@ -210,6 +214,7 @@ const fn name(outcome: &Outcome) -> &'static str {
         Outcome::Contended => "contended",
         Outcome::NotEnoughServers(_) => "not_enough_servers",
         Outcome::BaseMissing(_) => "base_missing",
+        Outcome::InputUsedUp => "input_used_up",
         Outcome::Undecided(_) => "undecided",
         Outcome::Partial(_) => "partial",
         Outcome::Unknown(_) => "unknown",

@@ -7,6 +7,9 @@ use tarn_proto::SignedHeader;
 use super::Told;
 use crate::error::{CommandError, Exit};
 
+/// What to do when an input that was not kept was read in vain.
+const AGAIN: &str = "publish it again from its beginning, or without --no-spool: then a copy of it is kept, and tried again";
+
 impl Told<'_> {
     /// The error that ends the command, unless it published.
     pub(in crate::publish) fn ended(&self) -> Result<(), CommandError> {
@@ -20,6 +23,15 @@ impl Told<'_> {
 
     /// What went wrong; none when nothing did.
     pub(super) fn sentence(&self) -> Option<String> {
+        let sentence = self.what_went_wrong()?;
+        let says_so = matches!(self.report.outcome, Outcome::InputUsedUp | Outcome::Cancelled);
+        Some(match self.used_up && self.report.outcome.nothing_changed() && !says_so {
+            true => format!("{sentence}; the input is used up"),
+            false => sentence,
+        })
+    }
+
+    fn what_went_wrong(&self) -> Option<String> {
         Some(match &self.report.outcome {
             Outcome::Published(_) => return None,
             Outcome::UncoordinatedWrite { theirs } if self.lost => {
@@ -49,6 +61,7 @@ impl Told<'_> {
                 "only {} of the file's {} servers have the version to be changed and {} are needed; nothing was changed",
                 shortfall.usable, shortfall.window, shortfall.quorum
             ),
+            Outcome::InputUsedUp => "servers or other writers came in between, and the input is used up; nothing was changed".to_owned(),
             Outcome::Undecided(undecided) => {
                 format!("{}; nothing was changed", self.undecided(undecided))
             }
@@ -94,10 +107,15 @@ impl Told<'_> {
                 "`tarn resume` it again when more servers answer, publish anew, which settles it, or `tarn abandon` it",
             ),
             Outcome::BaseMissing(_) => Some("publish all of its content instead"),
+            Outcome::Partial(_) | Outcome::Unknown(_) if self.used_up => {
+                Some("`tarn resume` tells what became of it, when its servers answer")
+            }
             Outcome::Partial(_) | Outcome::Unknown(_) => {
                 Some("publish it again, or `tarn resume` it, when its servers answer")
             }
             Outcome::SourceChanged => Some("publish again when nobody writes to it"),
+            Outcome::InputUsedUp => Some(AGAIN),
+            Outcome::Failed { .. } if self.used_up => Some(AGAIN),
             Outcome::Published(_) | Outcome::Cancelled | Outcome::Failed { .. } => None,
         }
     }
@@ -155,7 +173,10 @@ const fn exit(outcome: &Outcome) -> Exit {
             Exit::Unavailable
         }
         Outcome::Partial(_) | Outcome::Unknown(_) => Exit::Unsettled,
-        Outcome::Cancelled | Outcome::SourceChanged | Outcome::Failed { .. } => Exit::Failed,
+        Outcome::Cancelled
+        | Outcome::SourceChanged
+        | Outcome::InputUsedUp
+        | Outcome::Failed { .. } => Exit::Failed,
     }
 }
 
