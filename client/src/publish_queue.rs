@@ -202,6 +202,7 @@ impl Worker {
     /// A version was published, perhaps by somebody else.
     fn look_at(&mut self, told: &Told) {
         if self.chain.is_foreign(told) {
+            self.chain.heard_of(told.sequence_number);
             self.chain.breaks(Broken::Replaced { now: Some(told.version) });
             // Whoever does not listen learns it from what it submits.
             let _ = self.events.send(Event::Replaced { version: told.version });
@@ -222,6 +223,7 @@ impl Worker {
             }
             Outcome::Stale { now: theirs } | Outcome::UncoordinatedWrite { theirs } => {
                 let now = theirs.as_ref().map(SignedHeader::version);
+                self.chain.heard_of(theirs.as_ref().map(|theirs| theirs.header().sequence_number));
                 self.chain.breaks(Broken::Replaced { now });
                 if let Some(version) = now {
                     let _ = self.events.send(Event::Replaced { version });

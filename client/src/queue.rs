@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tarn_proto::StorageIndex;
 
+use crate::publish::Follows;
 use crate::time::Millis;
 
 pub use action::{Action, Because, State, Verdict};
@@ -150,6 +151,16 @@ impl Queue {
     /// Whether every task has ended.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
+    }
+
+    /// What a task is to follow, once that is known: it waits for its turn, or runs.
+    pub fn follows(&self, task: TaskId) -> Option<Follows> {
+        match self.tasks.get(&task)?.stage {
+            Stage::Queued { follows, .. }
+            | Stage::Running { follows, .. }
+            | Stage::Unsettled { follows, .. } => Some(follows),
+            Stage::HeldFor(_) | Stage::Awaiting { .. } => None,
+        }
     }
 
     /// How many tasks run.

@@ -176,7 +176,9 @@ pub async fn submit(
 ) -> Result<PublishAnswer, Status> {
     let part = |part| PublishRequest { part: Some(part) };
     let pieces = body.chunks(256 << 10).map(|piece| Part::Body(Bytes::copy_from_slice(piece)));
-    let parts: Vec<_> = [Part::Header(header)].into_iter().chain(pieces).map(part).collect();
+    let end = header.length.is_none().then_some(Part::Complete(true));
+    let parts: Vec<_> =
+        [Part::Header(header)].into_iter().chain(pieces).chain(end).map(part).collect();
     Ok(calls.publish(tokio_stream::iter(parts)).await?.into_inner())
 }
 

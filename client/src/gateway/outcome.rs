@@ -94,6 +94,11 @@ pub(super) fn failed(cause: impl std::fmt::Display) -> Told {
     plain(OutcomeKind::Failed, format!("{cause}; nothing was changed"))
 }
 
+/// Anything that keeps it from being told what became of a task.
+pub(super) fn unknown(cause: impl std::fmt::Display) -> Told {
+    plain(OutcomeKind::Unknown, format!("{cause}: it may be published or not"))
+}
+
 /// A task that was called off before its turn.
 pub(super) fn cancelled() -> Told {
     plain(OutcomeKind::Cancelled, CALLED_OFF)

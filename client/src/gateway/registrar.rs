@@ -95,9 +95,10 @@ pub(super) enum Order {
     Cancel {
         task: TaskId,
     },
-    /// Its content is not needed any more.
+    /// Its content is not needed any more, of which the record held so many bytes.
     Drop {
         task: TaskId,
+        inline: u64,
     },
 }
 
@@ -127,6 +128,7 @@ impl Registrar {
             orders,
             expired_at: None,
             stopping: false,
+            behind: false,
         };
         desk.take_up()?;
         let thread = std::thread::spawn(move || desk.serve(&queue));
@@ -168,11 +170,16 @@ struct Desk {
     orders: channel::UnboundedSender<Order>,
     expired_at: Option<Instant>,
     stopping: bool,
+    /// Whether the queue is not what the record says, after a change that failed.
+    behind: bool,
 }
 
 impl Desk {
     fn serve(&mut self, requests: &mpsc::Receiver<Request>) {
         loop {
+            if self.behind && !self.catch_up(requests) {
+                continue;
+            }
             let mut waiting = match requests.recv_timeout(self.patience()) {
                 Ok(request) => vec![request],
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
@@ -190,7 +197,11 @@ impl Desk {
     /// How long there is nothing to do but what is asked.
     fn patience(&self) -> Duration {
         let wakes = self.queue.wakes_at().map(|when| Duration::from(when.since(self.now())));
-        wakes.map_or(EXPIRY_INTERVAL, |wakes| wakes.min(EXPIRY_INTERVAL))
+        let expiry = match self.expired_at {
+            Some(last) => (last + EXPIRY_INTERVAL).saturating_duration_since(Instant::now()),
+            None => Duration::ZERO,
+        };
+        wakes.map_or(expiry, |wakes| wakes.min(expiry))
     }
 
     fn now(&self) -> Millis {
@@ -211,27 +222,43 @@ impl Desk {
             Err(error) => {
                 tracing::error!(%error, "the record of tasks cannot be changed");
                 // The queue is ahead of the record now: what is on record counts.
-                if let Err(error) = self.take_up() {
-                    tracing::error!(%error, "nor read");
-                }
-                let (_never, wait) = mpsc::channel::<()>();
-                let _ = wait.recv_timeout(REST);
+                self.behind = true;
             }
         }
+    }
+
+    /// Makes the queue what the record says. What is asked meanwhile is refused, by letting go of it: a run whose end is not
+    /// recorded is run again, and finds what it published.
+    fn catch_up(&mut self, requests: &mpsc::Receiver<Request>) -> bool {
+        let (_never, wait) = mpsc::channel::<()>();
+        let _ = wait.recv_timeout(REST);
+        for request in requests.try_iter() {
+            self.stopping |= matches!(request, Request::Stop);
+        }
+        match self.take_up() {
+            Ok(()) => self.behind = false,
+            Err(error) => tracing::error!(%error, "the record of tasks cannot be taken up again"),
+        }
+        !self.behind
     }
 
     fn change(&mut self, requests: Vec<Request>) -> Result<Done, TasksError> {
         let now = self.now();
         let expires = self.is_expiry_due().then(|| UnixMillis::now().before(self.keep));
+        let mut more_expires = false;
         let mut batch = Batch::begin(&mut self.queue, self.tasks.change()?, now);
         batch.step(Event::TimePassed)?;
         for request in requests {
             batch.handle(request)?;
         }
         if let Some(before) = expires {
-            batch.expire(before, EXPIRED_MAX)?;
+            more_expires = batch.expire(before, EXPIRED_MAX)? == EXPIRED_MAX as usize;
         }
-        batch.commit()
+        let done = batch.commit()?;
+        if more_expires {
+            self.expired_at = None;
+        }
+        Ok(done)
     }
 
     fn is_expiry_due(&mut self) -> bool {
@@ -249,18 +276,28 @@ impl Desk {
         let now = self.now();
         let change = self.tasks.change()?;
         let mut arrivals = Vec::with_capacity(recorded.len());
+        let mut cancelled = Vec::new();
         for row in recorded {
+            if row.cancelled {
+                cancelled.push(row.task);
+            }
             let ticket = match row.follows {
                 Some(version) => Ticket::Version(version),
                 None => change::ticket(&change, row.file, &row.ticket)?,
             };
             arrivals.push((arrival(&row, ticket), row.state));
         }
-        let (queue, actions) = Queue::restored(self.limits, now, arrivals);
-        self.queue = queue;
-        let mut batch = Batch::begin(&mut self.queue, change, now);
+        let (mut queue, actions) = Queue::restored(self.limits, now, arrivals);
+        let mut batch = Batch::begin(&mut queue, change, now);
         batch.carry_out(actions, None, None)?;
+        for task in cancelled {
+            batch.step(Event::CancelRequested { task })?;
+        }
+        if self.stopping {
+            batch.step(Event::Stopping)?;
+        }
         let done = batch.commit()?;
+        self.queue = queue;
         for order in done.orders {
             let _ = self.orders.send(order);
         }

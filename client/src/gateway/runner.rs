@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tarn_proto::gateway::Outcome as Told;
 use tarn_proto::{Shape, SignedHeader};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +73,7 @@ impl Runner {
     /// gateway on the same folder.
     pub(super) async fn serve(self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let all = CancellationToken::new();
-        let _cut_off = all.clone().drop_guard();
+        let cut_off = all.clone().drop_guard();
         let (over, mut ended) = mpsc::unbounded_channel();
         let mut running: BTreeMap<TaskId, CancellationToken> = BTreeMap::new();
         loop {
@@ -82,7 +83,11 @@ impl Runner {
                     running.remove(&task);
                 }
                 order = orders.recv() => match order {
-                    None => break,
+                    None => {
+                        // Nothing runs any more, and courtesies may be ended in peace.
+                        cut_off.disarm();
+                        break;
+                    }
                     // What runs already is what the record says, too: it was read anew.
                     Some(Order::Run { task, .. }) if running.contains_key(&task) => {}
                     Some(Order::Run { task, follows }) => {
@@ -98,9 +103,9 @@ impl Runner {
                             cancel.cancel();
                         }
                     }
-                    Some(Order::Drop { task }) => {
+                    Some(Order::Drop { task, inline }) => {
                         let staging = self.0.staging.clone();
-                        self.0.runs.spawn_blocking(move || staging.remove(task));
+                        self.0.runs.spawn_blocking(move || staging.remove(task, inline));
                     }
                 },
             }
@@ -120,42 +125,41 @@ impl Runner {
         cancel: CancellationToken,
         over: mpsc::UnboundedSender<TaskId>,
     ) {
-        let (end, told, publishing) = match self.begin(task, follows).await {
-            Ok(Some(mut publishing)) => {
-                let Some(report) = self.watch(task, &mut publishing, &cancel).await else { return };
-                let now = Duration::from(UnixMillis::now());
-                self.suspects().note(now, &report.heard);
-                let (end, told) = outcome::of_report(&report, follows);
-                (end, told, Some(publishing))
-            }
-            Ok(None) => return,
-            Err(cause) => (End::Fruitless, outcome::failed(cause), None),
+        let mut run = Run { runner: &self, task, over, is_told: false };
+        let mut publishing = match self.begin(task, follows).await {
+            Ok(Some(publishing)) => publishing,
+            Ok(None) => return run.gone(),
+            Err(told) => return run.ended(End::Unsettled, told),
         };
-        tracing::debug!(outcome = ?told.kind(), "a run has ended");
-        // First of all, so that an order to run it again is not taken for this run.
-        let _ = over.send(task);
-        self.0.board.hide(task);
-        self.0.registrar.tell(Request::Ended { task, end, outcome: Box::new(told) });
-        if let Some(publishing) = publishing
-            && tokio::time::timeout(COURTESY, publishing.settled()).await.is_err()
-        {
+        let Some(report) = self.watch(task, &mut publishing, &cancel).await else { return };
+        self.suspects().note(Duration::from(UnixMillis::now()), &report.heard);
+        let (end, told) = outcome::of_report(&report, follows);
+        run.ended(end, told);
+        if tokio::time::timeout(COURTESY, publishing.settled()).await.is_err() {
             tracing::info!("some servers did not take the certificate in time");
         }
     }
 
-    /// Loads the task and begins to publish it. None if it has ended meanwhile; an error if it can never be run.
-    async fn begin(&self, task: TaskId, follows: Follows) -> Result<Option<Publishing>, String> {
+    /// Loads the task and begins to publish it. None if it has ended meanwhile. What keeps it from being run may pass, so it
+    /// is to be tried again; the error says how it ended if it never does.
+    async fn begin(&self, task: TaskId, follows: Follows) -> Result<Option<Publishing>, Told> {
         let runner = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
             let record = runner.0.record.lock().unwrap_or_else(PoisonError::into_inner);
             record.work(task).map_err(|error| error.to_string())
         });
-        let Some(work) = loaded.await.map_err(|error| error.to_string())?? else {
-            return Ok(None);
+        // Without its row nobody knows whether an earlier run committed anything.
+        let loaded = loaded.await.map_err(|error| error.to_string()).flatten();
+        let Some(work) = loaded.map_err(outcome::unknown)? else { return Ok(None) };
+        let failed = |cause: String| match work.journalled {
+            Some(_) => outcome::unknown(cause),
+            None => outcome::failed(cause),
         };
-        let cap = self.0.key.open(task, &work.sealed_cap).map_err(|error| error.to_string())?;
+        let cap = self.0.key.open(task, &work.sealed_cap);
+        let cap = cap.map_err(|error| failed(error.to_string()))?;
         let source = self.0.staging.source(task, &work.content);
-        let source = source.map_err(|error| format!("its content cannot be read: {error}"))?;
+        let source =
+            source.map_err(|error| failed(format!("its content cannot be read: {error}")))?;
         let options = self.options(task, follows, work);
         Ok(Some(self.0.client.publish(cap, source, options)))
     }
@@ -204,6 +208,40 @@ impl Runner {
 
     fn suspects(&self) -> std::sync::MutexGuard<'_, Suspects> {
         self.0.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A run under way, whose end is told whatever way it ends.
+struct Run<'a> {
+    runner: &'a Runner,
+    task: TaskId,
+    over: mpsc::UnboundedSender<TaskId>,
+    is_told: bool,
+}
+
+impl Run<'_> {
+    /// It has ended like this.
+    fn ended(&mut self, end: End, outcome: Told) {
+        tracing::debug!(outcome = ?outcome.kind(), "a run has ended");
+        self.gone();
+        let (task, outcome) = (self.task, Box::new(outcome));
+        self.runner.0.registrar.tell(Request::Ended { task, end, outcome });
+    }
+
+    /// It does not run any more. Told first of all, so that an order to run it again is not taken for this run.
+    fn gone(&mut self) {
+        self.is_told = true;
+        let _ = self.over.send(self.task);
+        self.runner.0.board.hide(self.task);
+    }
+}
+
+impl Drop for Run<'_> {
+    /// It was cut off, or panicked: what it did is found out by the next run.
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.ended(End::Unsettled, outcome::unknown("its run was cut off"));
+        }
     }
 }
 

@@ -111,10 +111,14 @@ fn read(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(key)
 }
 
+/// All of it or nothing, whenever the program is killed.
 fn write(path: &Path, key: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let draft = path.with_extension("draft");
+    let mut options = File::options();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(key)?;
     file.sync_all()?;
+    std::fs::rename(&draft, path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 

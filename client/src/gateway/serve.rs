@@ -31,7 +31,9 @@ use crate::client::Client;
 use crate::grid::Grid;
 
 /// The largest message a caller may send: its content comes in pieces.
-const MESSAGE_BYTES_MAX: usize = 8 << 20;
+const MESSAGE_BYTES_MAX: usize = (8 << 20) + (64 << 10);
+/// How long accepting rests after it failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long callers have, once nothing runs any more, to take their last answers and hang up.
 const HANG_UP: Duration = Duration::from_secs(2);
 
@@ -90,11 +92,13 @@ impl Gateway {
         )?;
         let key = Arc::new(key);
         let tasks = Tasks::open(&folder.join("tasks.sqlite"))?;
-        let pending = tasks.reader()?.pending()?;
+        let reader = tasks.reader()?;
+        let pending = reader.pending()?;
+        let (body_max, staged_max) = (config.body_bytes_max, config.staged_bytes_max);
+        let inline = reader.inline_bytes()?;
         let pending: std::collections::BTreeSet<_> = pending.iter().map(|row| row.task).collect();
         let staging =
-            Staging::open(folder.join("contents"), config.body_bytes_max, config.staged_bytes_max)
-                .map_err(failed)?;
+            Staging::open(folder.join("contents"), body_max, staged_max, inline).map_err(failed)?;
         let swept = staging.sweep(|task| pending.contains(&task)).map_err(failed)?;
 
         let board = Board::default();
@@ -215,6 +219,13 @@ where
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    // What it lacks, such as descriptors, does not come back at once.
+    let incoming = incoming.then(|accepted| async {
+        if accepted.is_err() {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        accepted
+    });
     let serving = tarn_server::transport()
         .add_service(InterceptedService::new(gateway, guard))
         .add_service(health)

@@ -43,14 +43,15 @@ pub(super) enum StageError {
 }
 
 impl Staging {
-    /// The folder, made if it is not there.
+    /// The folder, made if it is not there. `inline` is how much the record holds of contents that wait.
     pub(super) fn open(
         folder: PathBuf,
         body_bytes_max: u64,
         staged_bytes_max: u64,
+        inline: u64,
     ) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        let mut staged = 0;
+        let mut staged = inline;
         for entry in std::fs::read_dir(&folder)? {
             staged += entry?.metadata()?.len();
         }
@@ -100,8 +101,9 @@ impl Staging {
         Ok(Source::Spool(spool))
     }
 
-    /// Drops the file of a task, if it had one.
-    pub(super) fn remove(&self, task: TaskId) {
+    /// Drops the file of a task, if it had one; else its record held so many bytes.
+    pub(super) fn remove(&self, task: TaskId, inline: u64) {
+        self.staged.fetch_sub(inline, Ordering::Relaxed);
         let path = self.path(task);
         let Ok(metadata) = std::fs::metadata(&path) else { return };
         match std::fs::remove_file(&path) {
@@ -159,6 +161,8 @@ impl Upload {
         let sha256 = self.digest.finalize_reset().into();
         if self.file.is_none() && self.gathered.len() <= INLINE_MAX {
             let inline = Some(self.gathered.split().freeze());
+            self.staging.reserve(self.length)?;
+            self.reserved += self.length;
             return Ok(Staged { length: self.length, sha256, inline });
         }
         self.write_out().await?;
@@ -194,11 +198,13 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if self.accepted || self.file.is_none() {
+        if self.accepted {
             return;
         }
         self.staging.staged.fetch_sub(self.reserved, Ordering::Relaxed);
-        if let Err(error) = std::fs::remove_file(self.staging.path(self.task)) {
+        if self.file.is_some()
+            && let Err(error) = std::fs::remove_file(self.staging.path(self.task))
+        {
             tracing::warn!(task = %self.task, %error, "a content stays until the next start");
         }
     }

@@ -133,6 +133,27 @@ impl Change<'_> {
         Err(TasksError::OtherState { file, task, expected: format!("{from:?}") })
     }
 
+    /// How many bytes the record holds of the task's content.
+    pub(super) fn inline_bytes(&self, task: TaskId) -> Result<u64, TasksError> {
+        let length: Option<i64> = self
+            .transaction
+            .prepare_cached("SELECT length FROM task WHERE id = ?1 AND body IS NOT NULL")
+            .and_then(|mut select| select.query_row([task.as_bytes()], |row| row.get(0)).optional())
+            .map_err(self.during("look up a content"))?;
+        Ok(length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default())
+    }
+
+    /// Remembers that a task is called off: a run of it may not have heard yet.
+    pub(super) fn call_off(&self, task: TaskId) -> Result<(), TasksError> {
+        self.transaction
+            .execute(
+                "UPDATE task SET cancelled = 1 WHERE id = ?1 AND state <> 4",
+                [task.as_bytes()],
+            )
+            .map_err(self.during("call a task off"))?;
+        Ok(())
+    }
+
     /// Notes how a run ended that is to be repeated, in case it is not.
     pub(super) fn note(&self, task: TaskId, outcome: &wire::Outcome) -> Result<(), TasksError> {
         self.transaction

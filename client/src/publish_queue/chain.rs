@@ -18,6 +18,8 @@ pub(super) struct Chain {
     /// The tip's place, once it is known.
     place: Option<SequenceNumber>,
     ours: VecDeque<VersionId>,
+    /// The highest place that was ever heard of: what is below is no news.
+    heard: Option<SequenceNumber>,
     broken: Option<Broken>,
 }
 
@@ -35,7 +37,7 @@ pub(super) enum Broken {
 
 impl Chain {
     pub(super) fn new(tip: Option<VersionId>) -> Self {
-        Self { tip, place: None, ours: VecDeque::new(), broken: None }
+        Self { tip, place: None, ours: VecDeque::new(), heard: None, broken: None }
     }
 
     /// What the next publish must follow.
@@ -56,6 +58,11 @@ impl Chain {
         }
     }
 
+    /// Somebody's version has this place.
+    pub(super) fn heard_of(&mut self, place: Option<SequenceNumber>) {
+        self.heard = self.heard.max(place);
+    }
+
     /// Nothing more may be built on it. What it was first is what is told.
     pub(super) fn breaks(&mut self, broken: Broken) {
         self.broken.get_or_insert(broken);
@@ -71,7 +78,8 @@ impl Chain {
 
     /// Whether this version is news: neither what is built on, nor one of ours, nor older than that.
     pub(super) fn is_foreign(&self, told: &Told) -> bool {
-        let is_older = told.sequence_number.is_some() && told.sequence_number <= self.place;
+        let newest = self.place.max(self.heard);
+        let is_older = told.sequence_number.is_some() && told.sequence_number <= newest;
         self.tip != Some(told.version) && !self.ours.contains(&told.version) && !is_older
     }
 }
@@ -128,7 +136,7 @@ mod tests {
         chain.extends(&published(6));
         assert!(!chain.is_foreign(&told(5)));
         assert!(chain.is_foreign(&told(4)), "its place is not known to be below ours");
-        chain.place = SequenceNumber::try_from(6).ok();
+        chain.heard_of(SequenceNumber::try_from(6).ok());
         assert!(!chain.is_foreign(&told(4)));
         assert!(chain.is_foreign(&told(7)));
     }

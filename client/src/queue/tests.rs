@@ -1,5 +1,4 @@
 use super::*;
-use crate::publish::Follows;
 use tarn_proto::VersionId;
 
 mod cancel;

@@ -72,9 +72,11 @@ async fn whoever_drops_its_call_cancels_nothing_that_was_accepted() {
     let file = create(&mut calls).await;
     for millis in 0..12 {
         let header = header(&file, &format!("call {millis}"), Ticket::Overwrite(true));
-        let call = submit(&mut calls, header.clone(), b"content");
+        // In its task's row, or in a file of its own.
+        let content = vec![7; if millis % 2 == 0 { 7 } else { 300_000 }];
+        let call = submit(&mut calls, header.clone(), &content);
         let dropped = tokio::time::timeout(Duration::from_millis(millis), call).await;
-        let task = submit(&mut calls, header, b"content").await.unwrap();
+        let task = submit(&mut calls, header, &content).await.unwrap();
         assert!(dropped.is_err() || task.repeated);
         published(&outcome(&mut calls, &task.task.unwrap()).await);
     }
@@ -101,4 +103,31 @@ async fn what_waits_can_be_called_off_and_what_ended_can_be_forgotten() {
     calls.delete_task(delete).await.unwrap();
     let gone = calls.get_task(GetTaskRequest { task_id }).await.unwrap_err();
     assert_eq!(gone.code(), tonic::Code::NotFound, "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_breaks_off_submits_nothing_shorter() {
+    use futures::StreamExt;
+    use tarn_proto::gateway::PublishRequest;
+    use tarn_proto::gateway::publish_request::Part;
+    let cluster = Cluster::start(5);
+    let gateway = Gateway::start(&cluster);
+    let file = create(&mut gateway.calls()).await;
+    for round in 0..30 {
+        let begins = [
+            Part::Header(header(&file, "", Ticket::Overwrite(true))),
+            Part::Body(vec![1; 1_000].into()),
+        ];
+        let begins = begins.map(|part| PublishRequest { part: Some(part) });
+        let endless = tokio_stream::iter(begins).chain(futures::stream::pending());
+        let mut calls = gateway.calls();
+        let call = calls.publish(endless);
+        drop(tokio::time::timeout(Duration::from_millis(1 + round), call).await);
+    }
+    // Whatever was taken of them would be there before this.
+    let whole = header(&file, "", Ticket::Create(true));
+    let whole = submit(&mut gateway.calls(), whole, b"whole").await.unwrap().task.unwrap();
+    published(&outcome(&mut gateway.calls(), &whole).await);
+    let listed = gateway.calls().list_tasks(ListTasksRequest::default()).await.unwrap();
+    assert_eq!(listed.into_inner().tasks.len(), 1);
 }

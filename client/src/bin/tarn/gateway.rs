@@ -1,7 +1,7 @@
 //! `tarn gateway`: publish as a service. Parses, binds, runs; what a gateway does is the library's.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,9 +89,9 @@ pub(crate) async fn run(args: &Args, global: &Global, home: &Home) -> Result<(),
     })?;
     let address = listener.local_addr().map_err(CommandError::failed)?;
     let socket = args.socket.clone().unwrap_or_else(|| folder.join("socket"));
-    let local = listen_on(&socket)?;
     let shutdown = stop_signal()?;
     let session = Session::open(global, home).await?;
+    let local = listen_on(&socket)?;
     let served = serve(config, &session, Listeners { listener, local }, &shutdown, || {
         output::say(format_args!(
             "gateway listens on http://{address} and unix:{}",
@@ -131,17 +131,24 @@ async fn serve(
         .map_err(|error| CommandError::failed(chain(&error)))
 }
 
-/// A socket that only its owner can connect to: its folder is private.
+/// A socket that only its owner can connect to.
 fn listen_on(socket: &Path) -> Result<UnixListener, CommandError> {
     let failed = |error: &std::io::Error| CommandError::file("listen on", socket, error);
     // A gateway that was killed left it; its folder's lock is ours now.
     if std::fs::symlink_metadata(socket).is_ok_and(|found| found.file_type().is_socket()) {
+        if std::os::unix::net::UnixStream::connect(socket).is_ok() {
+            return Err(CommandError::usage(format_args!(
+                "another program listens on {}",
+                socket.display()
+            )));
+        }
         std::fs::remove_file(socket).map_err(|error| failed(&error))?;
     }
-    let listener = UnixListener::bind(socket).map_err(|error| failed(&error))?;
-    std::fs::set_permissions(socket, PermissionsExt::from_mode(0o600))
-        .map_err(|error| failed(&error))?;
-    Ok(listener)
+    // Nobody else may connect, not even before it has the right permissions.
+    let before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(socket);
+    rustix::process::umask(before);
+    listener.map_err(|error| failed(&error))
 }
 
 fn token(file: &Path) -> Result<BearerToken, CommandError> {

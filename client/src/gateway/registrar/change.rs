@@ -64,6 +64,7 @@ impl<'a> Batch<'a> {
             }
             Request::Cancel(task, answer) => {
                 let known = self.change.predecessor(task)?.is_some();
+                self.change.call_off(task)?;
                 self.step(Event::CancelRequested { task })?;
                 let told = if known { Ok(()) } else { Err(Refused::NoSuchTask) };
                 self.answer(move || drop(answer.send(told)));
@@ -91,12 +92,13 @@ impl<'a> Batch<'a> {
         self.carry_out(actions, None, None)
     }
 
-    pub(super) fn expire(&mut self, before: UnixMillis, at_most: u32) -> Result<(), TasksError> {
+    /// Forgets old tasks; answers how many.
+    pub(super) fn expire(&mut self, before: UnixMillis, at_most: u32) -> Result<usize, TasksError> {
         let expired = self.change.expire(before, at_most)?;
         if expired > 0 {
             tracing::debug!(expired, "old tasks were forgotten");
         }
-        Ok(())
+        Ok(expired)
     }
 
     fn submit(
@@ -150,6 +152,10 @@ impl<'a> Batch<'a> {
             match action {
                 Action::Move { task, from, to } => {
                     self.record(task, from, &to, arrived, reported)?;
+                    // The task that made it may be forgotten before this one runs.
+                    if let Some(Follows::Version(version)) = self.queue.follows(task) {
+                        self.change.resolve(task, version)?;
+                    }
                     self.done.changed.push(task);
                 }
                 Action::Run { task, follows } => {
@@ -204,13 +210,14 @@ impl<'a> Batch<'a> {
                 _ => self.change.outcome(task)?.unwrap_or_default(),
             },
         };
+        let inline = self.change.inline_bytes(task)?;
         self.change.end(task, &from, &outcome, self.clock)?;
         if outcome.kind() == wire::OutcomeKind::Published
             && let Some(found) = self.change.predecessor(task)?
         {
             self.change.raise_high_water(found.file, &outcome)?;
         }
-        self.done.orders.push(Order::Drop { task });
+        self.done.orders.push(Order::Drop { task, inline });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::RngExt;
 use tarn_proto::gateway as wire;
 use tarn_proto::gateway::publish_request::Part;
@@ -28,20 +29,32 @@ pub(super) async fn submit(
 ) -> Result<wire::PublishAnswer, Status> {
     let header = match parts.message().await?.and_then(|request| request.part) {
         Some(Part::Header(header)) => Header::parse(header)?,
-        Some(Part::Body(_)) | None => return Err(parse::invalid("the header comes first")),
+        Some(Part::Body(_) | Part::Complete(_)) | None => {
+            return Err(parse::invalid("the header comes first"));
+        }
     };
     let mut rng: ChaCha8Rng = rand::make_rng();
     let task = TaskId::new(rng.random());
     let mut upload = service.staging.upload(task);
     let content = header.take(&mut upload, &mut parts).await?;
     let submission = header.submission(service, task, content, &mut rng);
-    let submit = |answer| Request::Submit(Box::new(submission), answer);
-    let submitted: Submitted = service.registrar.ask(submit).await?;
-    if !submitted.repeated {
-        upload.accepted();
-    }
-    let task = tasks::get(service, submitted.task).await?;
-    Ok(wire::PublishAnswer { task: Some(task), repeated: submitted.repeated })
+    let registrar = service.registrar.clone();
+    // A task of its own: if the caller goes away now, what is accepted keeps its content.
+    let accepted = tokio::spawn(async move {
+        let submit = |answer| Request::Submit(Box::new(submission), answer);
+        let submitted: Submitted = registrar.ask(submit).await?;
+        if !submitted.repeated {
+            upload.accepted();
+        }
+        Ok::<_, SubmitError>(submitted)
+    });
+    let accepted = accepted.await.map_err(|_stopping| Status::unavailable("the gateway stops"))?;
+    let Submitted { task, repeated } = accepted?;
+    // It is accepted, whatever else goes wrong: its id is enough to ask again.
+    let unseen =
+        || wire::Task { task_id: Bytes::copy_from_slice(task.as_bytes()), ..wire::Task::default() };
+    let task = tasks::get(service, task).await.unwrap_or_else(|_unseen| unseen());
+    Ok(wire::PublishAnswer { task: Some(task), repeated })
 }
 
 /// A header, checked.
@@ -99,15 +112,29 @@ impl Header {
         parts: &mut Streaming<wire::PublishRequest>,
     ) -> Result<Staged, Status> {
         let mut taken = 0_u64;
+        let mut complete = false;
         while let Some(request) = parts.message().await? {
-            let Some(Part::Body(piece)) = request.part else {
-                return Err(parse::invalid("after the header comes the content, and nothing else"));
+            let piece = match request.part {
+                Some(Part::Body(piece)) if !complete => piece,
+                Some(Part::Complete(true)) if !complete => {
+                    complete = true;
+                    continue;
+                }
+                Some(Part::Header(_) | Part::Body(_) | Part::Complete(_)) | None => {
+                    return Err(parse::invalid("after the header comes the content, then its end"));
+                }
             };
             taken += piece.len() as u64;
             if self.length.is_some_and(|length| taken > length) {
                 return Err(Status::data_loss("the content is longer than its header says"));
             }
             upload.take(&piece).await?;
+        }
+        // A call that was given up may end like any other.
+        if self.length.is_none() && !complete {
+            return Err(Status::data_loss(
+                "the content neither has a length nor says that it is complete",
+            ));
         }
         if self.length.is_some_and(|length| taken < length) {
             return Err(Status::data_loss("the content is shorter than its header says"));

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use prost::Message;
 use tarn_proto::gateway as wire;
 use tokio::sync::watch;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{Answers, Service, parse};
 use crate::gateway::board::Latest;
@@ -94,7 +94,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// The task once it is not what was told last. None once its end was told, or it is forgotten.
+    /// The task once it is not what was told last; an error if it is forgotten. None once its end was told.
     async fn next(&mut self) -> Result<Option<wire::Task>, Status> {
         while self.last.state() != wire::TaskState::Ended {
             tokio::select! {
@@ -107,10 +107,7 @@ impl Watch {
             let latest = self.latest.borrow_and_update().clone();
             let mut now = self.last.clone();
             if latest.changes != self.changes {
-                now = match get(&self.service, self.task).await {
-                    Err(status) if status.code() == Code::NotFound => return Ok(None),
-                    found => found?,
-                };
+                now = get(&self.service, self.task).await?;
             } else if latest.progress.is_some() {
                 now.progress = latest.progress;
             }

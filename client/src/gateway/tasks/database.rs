@@ -15,6 +15,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 const STATEMENTS: usize = 64;
 
 const SCHEMA: &str = "
+    BEGIN;
     CREATE TABLE task (
         number       INTEGER PRIMARY KEY AUTOINCREMENT,
         id           BLOB NOT NULL UNIQUE,
@@ -32,6 +33,7 @@ const SCHEMA: &str = "
         happy        INTEGER,
         n            INTEGER,
         state        INTEGER NOT NULL,
+        cancelled    INTEGER NOT NULL DEFAULT 0,
         cap          BLOB,
         body         BLOB,
         outcome      BLOB,
@@ -60,6 +62,7 @@ const SCHEMA: &str = "
         version         BLOB
     ) STRICT;
     PRAGMA user_version = 1;
+    COMMIT;
 ";
 
 /// Why the record cannot be read or changed.

@@ -30,6 +30,8 @@ pub(in crate::gateway) struct Row {
     pub(in crate::gateway) length: u64,
     pub(in crate::gateway) sha256: [u8; 32],
     pub(in crate::gateway) state: State,
+    /// Whether it was called off while it ran.
+    pub(in crate::gateway) cancelled: bool,
     pub(in crate::gateway) outcome: Option<wire::Outcome>,
     pub(in crate::gateway) submitted_at: UnixMillis,
     pub(in crate::gateway) ended_at: Option<UnixMillis>,
@@ -38,7 +40,7 @@ pub(in crate::gateway) struct Row {
 /// The columns of a [`Row`], in the order in which they are read.
 pub(super) const COLUMNS: &str =
     "number, id, file, caller, key, labels, ticket, ticket_name, follows, length, sha256,
-    state, outcome, submitted_at, ended_at";
+    state, outcome, submitted_at, ended_at, cancelled";
 
 /// What a run of a task needs.
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl Row {
             length: from_sql(row.get(9)?),
             sha256: row.get(10)?,
             state: state(row.get(11)?)?,
+            cancelled: row.get(15)?,
             outcome: outcome.map_err(in_column(12))?,
             submitted_at: UnixMillis(from_sql(row.get(13)?)),
             ended_at: row.get::<_, Option<i64>>(14)?.map(|time| UnixMillis(from_sql(time))),

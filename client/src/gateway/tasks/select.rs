@@ -74,6 +74,17 @@ impl TasksReader {
             .map_err(self.during("list tasks"))
     }
 
+    /// How many bytes of contents that wait are in the record itself.
+    pub(in crate::gateway) fn inline_bytes(&self) -> Result<u64, TasksError> {
+        let query =
+            "SELECT coalesce(sum(length), 0) FROM task WHERE state <> 4 AND body IS NOT NULL";
+        let sum: i64 = self
+            .connection
+            .query_row(query, [], |row| row.get(0))
+            .map_err(self.during("add up contents"))?;
+        Ok(u64::try_from(sum).unwrap_or_default())
+    }
+
     /// What a run of the task needs; none if it is gone or has ended.
     pub(in crate::gateway) fn work(&self, task: TaskId) -> Result<Option<Work>, TasksError> {
         row::work(&self.connection, task).map_err(self.during("load a task"))

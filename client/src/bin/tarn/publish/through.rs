@@ -7,22 +7,25 @@ mod told;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rand::Rng;
 use tarn_client::caps::WriteCap;
 use tarn_client::gateway::{origin_bytes, origin_of};
 use tarn_client::queue::{Key, KeyError, TaskId};
 use tarn_proto::gateway as wire;
 use tarn_proto::{Shape, Window};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::Args;
 use super::file::Meant;
+use super::input::Source;
 use crate::cli::Global;
 use crate::clock::UnixSeconds;
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit};
 use crate::home::Home;
 use crate::names::{FileName, Found, Names, NewFile};
 use crate::output;
 use crate::remote::{self, Remote, Url};
+use crate::servers::os_rng;
 use told::Told;
 
 /// How long a gateway that went away is waited for before it is asked again.
@@ -52,6 +55,20 @@ impl GatewayArgs {
     /// Whether any of it was said.
     pub(super) fn is_said(&self) -> bool {
         *self != Self::default()
+    }
+}
+
+/// The key that was given, or one that nobody else draws: what is sent twice is one submission. What follows a task by its
+/// id cannot have one.
+fn key(through: &GatewayArgs) -> Bytes {
+    match (&through.key, through.after_task) {
+        (Some(key), _) => bytes(key),
+        (None, Some(_)) => Bytes::new(),
+        (None, None) => {
+            let mut drawn = [0; 16];
+            os_rng().fill_bytes(&mut drawn);
+            hex::encode(drawn).into()
+        }
     }
 }
 
@@ -85,19 +102,63 @@ pub(super) async fn run(
             "through a gateway, all of one file is published at a time",
         ));
     }
+    if args.no_spool {
+        return Err(CommandError::usage(
+            "a gateway keeps what it publishes until its end; leave --no-spool out",
+        ));
+    }
     let meant = Meant::of(args)?;
     let mut remote = Remote::open(url, global).await?;
     let mut names = Names::open(home.data())?;
     let file = File::find(args, meant, &mut remote, &mut names).await?;
-    let parts = content::Parts::open(&args.source, header(args, &file)).await?;
-    let accepted = parts.send(&mut remote).await?;
-    let task = accepted.task.unwrap_or_default();
+    let task = submit(args, header(args, &file), url, &mut remote, global).await?;
     let told = Told { file: &file, remote: &remote, json: args.json };
     if args.gateway.detach {
         return told.accepted(&task);
     }
     let task = finish(&task, url, &remote, global).await?;
     told.ended(&task, &mut names)
+}
+
+/// Has the task accepted. An answer that is lost says nothing of what became of it, so a file is sent again, under the key
+/// that makes it the same submission.
+async fn submit(
+    args: &Args,
+    header: wire::PublishHeader,
+    url: &Url,
+    remote: &mut Remote,
+    global: &Global,
+) -> Result<wire::Task, CommandError> {
+    let can_repeat = matches!(args.source, Source::File(_)) && !header.idempotency_key.is_empty();
+    let mut tries = 0;
+    loop {
+        let parts = content::Parts::open(&args.source, header.clone()).await?;
+        let status = match parts.send(remote).await? {
+            Ok(accepted) => return Ok(accepted.task.unwrap_or_default()),
+            Err(status) => status,
+        };
+        if !is_away(&status) {
+            return Err(remote::refused(&status));
+        }
+        tries += 1;
+        if !can_repeat || tries > TRIES {
+            let sentence = format!(
+                "the gateway went away; it may have taken this or not: {}",
+                status.message()
+            );
+            let error = CommandError::ended(sentence, Exit::Unsettled);
+            return Err(error.hint("`tarn tasks` lists what it has taken"));
+        }
+        tokio::time::sleep(REST).await;
+        if let Ok(again) = Remote::open(url, global).await {
+            *remote = again;
+        }
+    }
+}
+
+/// Whether a call was cut off rather than answered.
+fn is_away(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
 }
 
 fn header(args: &Args, file: &File) -> wire::PublishHeader {
@@ -112,7 +173,7 @@ fn header(args: &Args, file: &File) -> wire::PublishHeader {
     wire::PublishHeader {
         write_cap: file.cap.to_text().as_str().to_owned(),
         ticket: after_version.or(after_key).or(after_task),
-        idempotency_key: through.key.as_ref().map(bytes).unwrap_or_default(),
+        idempotency_key: key(through),
         shape: file.shape.map(|shape| wire::Shape {
             k: shape.k().into(),
             happy: shape.happy().into(),
@@ -200,12 +261,12 @@ async fn finish(
         };
         let Some(status) = lost else { continue };
         tries += 1;
-        let away = matches!(
-            status.code(),
-            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
-        );
-        if !away || tries > TRIES {
-            return Err(remote::refused(&status).hint(format_args!(
+        if !is_away(&status) {
+            return Err(remote::refused(&status));
+        }
+        if tries > TRIES {
+            let sentence = format!("the gateway went away: {}", status.message());
+            return Err(CommandError::ended(sentence, Exit::Unsettled).hint(format_args!(
                 "the task goes on: `tarn tasks` shows how it ends; it is {}",
                 remote::version_text(&task.task_id)
             )));

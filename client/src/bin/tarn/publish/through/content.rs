@@ -4,15 +4,16 @@
 use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use tarn_proto::gateway as wire;
 use tarn_proto::gateway::publish_request::Part;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::oneshot;
+use tonic::Status;
 
 use crate::error::CommandError;
 use crate::publish::input::Source;
-use crate::remote::{self, Remote};
+use crate::remote::Remote;
 
 /// Bytes in one message.
 const PIECE: usize = 256 << 10;
@@ -52,21 +53,18 @@ impl Parts {
         Ok(Self { header, input, from })
     }
 
-    /// Sends all of it; answers the task.
+    /// Sends all of it; answers what the gateway says. An error is of the source.
     pub(super) async fn send(
         self,
         remote: &mut Remote,
-    ) -> Result<wire::PublishAnswer, CommandError> {
+    ) -> Result<Result<wire::PublishAnswer, Status>, CommandError> {
         let Self { header, input, from } = self;
         let (failed, failure) = oneshot::channel();
         let sent = remote.calls.publish(parts(header, input, failed));
         tokio::select! {
             biased;
             Ok(error) = failure => Err(CommandError::file("read", &from, &error)),
-            answer = sent => match answer {
-                Ok(answer) => Ok(answer.into_inner()),
-                Err(status) => Err(remote::refused(&status)),
-            },
+            answer = sent => Ok(answer.map(tonic::Response::into_inner)),
         }
     }
 }
@@ -77,6 +75,8 @@ fn parts(
     failed: oneshot::Sender<std::io::Error>,
 ) -> impl Stream<Item = wire::PublishRequest> {
     let request = |part| wire::PublishRequest { part: Some(part) };
+    // A file says its length.
+    let end = stream::iter(header.length.is_none().then(|| request(Part::Complete(true))));
     let first = stream::iter([request(Part::Header(header))]);
     let body = stream::unfold((input, failed), move |(mut input, failed)| async move {
         match piece(&mut input).await {
@@ -89,7 +89,7 @@ fn parts(
             }
         }
     });
-    futures::StreamExt::chain(first, body)
+    first.chain(body).chain(end)
 }
 
 async fn piece(input: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
