@@ -197,6 +197,7 @@ impl File {
             allow_rollback: false,
             high_water: None,
             suspects: BTreeSet::new(),
+            map: None,
         }
     }
 }
