@@ -11,7 +11,7 @@ use tarn_proto::window::WindowError;
 use tarn_proto::{AttemptId, Header, SequenceNumber, Shape, StorageIndex, StoreId, Window};
 use tokio::io::AsyncRead;
 
-use crate::base::{HighWater, Origin};
+use crate::base::{Choice, HighWater, Origin};
 use crate::caps::{ReadCap, WriteCap};
 use crate::encode::pass::PassError;
 use crate::encode::reproduce::reproduces;
@@ -25,7 +25,7 @@ use crate::publish::publishing::{Content, Job, Journal, Publishing};
 use crate::publish::{Follows, Request, Roster};
 use crate::retrieve::reading::{Reading, RetrieveError, RetrieveRequest, retrieve};
 use crate::servermap::{Patience, ServerMap};
-use crate::survey::survey;
+use crate::survey::{Survey, survey};
 use crate::transport::{AddressError, ServerClient};
 
 /// A client of one grid. Cheap to clone; clones share connections.
@@ -91,6 +91,21 @@ impl Client {
         })
     }
 
+    /// A client over connections that were set up elsewhere, as to servers in a simulation.
+    pub fn over(servers: impl IntoIterator<Item = (Candidate, ServerClient)>) -> Self {
+        let servers = servers.into_iter().map(|(candidate, server)| {
+            let store = candidate.store;
+            (candidate, (store, server))
+        });
+        let (candidates, servers): (Vec<_>, BTreeMap<_, _>) = servers.unzip();
+        Self {
+            servers: Arc::new(servers),
+            candidates: Arc::new(candidates),
+            patience: Patience::default(),
+            workers: Workers::default(),
+        }
+    }
+
     /// The same client, waiting differently.
     #[must_use]
     pub const fn with_patience(mut self, patience: Patience) -> Self {
@@ -133,7 +148,7 @@ impl Client {
         source: Source,
         options: PublishOptions,
     ) -> Publishing {
-        self.begin(write_cap, Content::Whole(source), options)
+        self.begin(write_cap, Content::Whole(source), None, options)
     }
 
     /// Begins to publish what `input` gives, while it gives it: nothing of it is kept here, and it need not say how long it
@@ -151,14 +166,15 @@ impl Client {
         input: impl AsyncRead + Send + Unpin + 'static,
         options: PublishOptions,
     ) -> Publishing {
-        self.begin(write_cap, Content::Once(Once::new(input)), options)
+        self.begin(write_cap, Content::Once(Once::new(input)), None, options)
     }
 
-    /// Begins to publish a content.
+    /// Begins to publish a content; `map` says what servers held a moment ago, if they were asked.
     pub(crate) fn begin(
         &self,
         write_cap: WriteCap,
         content: Content,
+        map: Option<ServerMap>,
         options: PublishOptions,
     ) -> Publishing {
         let storage_index = write_cap.verify_cap().storage_index();
@@ -170,6 +186,7 @@ impl Client {
                 follows: options.follows,
                 shape: options.shape,
                 first_shape: options.first_shape,
+                map,
                 input: content.input(),
                 tombstone: options.tombstone,
                 high_water: options.high_water,
@@ -237,6 +254,7 @@ impl Client {
             allow_rollback: false,
             high_water: None,
             suspects: BTreeSet::new(),
+            map: None,
         };
         let mut reading = self.retrieve(newest, rng).await?;
         let mut bytes = BytesMut::new();
@@ -249,5 +267,24 @@ impl Client {
     /// Asks every server what it holds of a file: see [`survey`].
     pub async fn survey(&self, file: StorageIndex, origin: &Origin) -> ServerMap {
         survey(file, origin, &self.servers, &self.roster(file), self.patience).await
+    }
+
+    /// What servers hold of a file, as a publish of this submission asks them first: also for what they remember of it, and
+    /// until a quorum could be written on what they say, the first version having this shape.
+    pub(crate) async fn survey_to_publish(
+        &self,
+        survey: Survey<'_>,
+        first_shape: Shape,
+    ) -> ServerMap {
+        let enough = |map: &ServerMap| match map.choose(survey.origin) {
+            Choice::Chosen { base, .. } => {
+                let window = base.window();
+                let shape = base.header().map_or(first_shape, |header| header.header().shape);
+                let answered = window.stores().iter().filter(|s| map.answers.contains_key(s));
+                answered.count() >= window.quorum(shape)
+            }
+            Choice::Undecided(_) => false,
+        };
+        survey.ask(&self.servers, &self.roster(survey.file), self.patience, enough).await
     }
 }

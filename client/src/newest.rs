@@ -6,13 +6,15 @@ use std::ops::Range;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::{SignedHeader, StoreId};
+use tarn_proto::{AttemptId, Shape, SignedHeader, StoreId};
 
-use crate::base::{HighWater, Origin};
+use crate::base::{Base, Choice, HighWater, Origin};
 use crate::caps::ReadCap;
 use crate::client::Client;
 use crate::publish::Follows;
 use crate::retrieve::reading::{Reading, RetrieveError, RetrieveFailure, RetrieveRequest};
+use crate::servermap::ServerMap;
+use crate::survey::Survey;
 
 /// What is wanted of the newest version, and with what right.
 pub(crate) struct Wanted<'a> {
@@ -32,9 +34,41 @@ pub(crate) struct Newest {
     pub(crate) follows: Follows,
     /// The high-water mark from now on.
     pub(crate) high_water: Option<HighWater>,
+    /// What servers said, where it can be built on as it is.
+    pub(crate) map: Option<ServerMap>,
 }
 
 impl Client {
+    /// Finds the newest version for a change of it. Servers are asked as the publish of the change would, and what they say is
+    /// handed on; but if it leaves the version in doubt, which is then brought to a quorum first.
+    pub(crate) async fn newest_to_change(
+        &self,
+        wanted: Wanted<'_>,
+        attempt: AttemptId,
+        first_shape: Shape,
+        rng: ChaCha8Rng,
+    ) -> Result<Newest, RetrieveError> {
+        let survey = Survey {
+            file: wanted.cap.verify_cap().storage_index(),
+            origin: wanted.origin,
+            attempt: Some(attempt),
+            suspects: wanted.suspects,
+        };
+        let map = self.survey_to_publish(survey, first_shape).await;
+        match map.choose(wanted.origin) {
+            Choice::Chosen { base: Base::Version(header), certain: true }
+                if header.header().key_check == wanted.cap.key_check()
+                    && wanted.high_water.is_none_or(|seen| seen.admits(&header)) =>
+            {
+                let high_water = wanted.high_water.max(Some(HighWater::of(&header)));
+                Ok(Newest { map: Some(map), ..Newest::of(header, high_water) })
+            }
+            Choice::Chosen { .. } | Choice::Undecided(_) => {
+                self.newest(wanted, rng).await.map(|(newest, _)| newest)
+            }
+        }
+    }
+
     /// Finds the newest version and begins to read it. There is nothing to read if it deletes the file, or if there is
     /// none and the caller may begin from nothing.
     pub(crate) async fn newest(
@@ -52,6 +86,7 @@ impl Client {
             allow_rollback: false,
             high_water: wanted.high_water,
             suspects: wanted.suspects.clone(),
+            map: None,
         };
         match self.retrieve(request, rng).await {
             Ok(reading) => {
@@ -64,7 +99,7 @@ impl Client {
                 }
                 (RetrieveFailure::NotFound { .. }, Origin::Creator(_)) => {
                     let (follows, high_water) = (Follows::Nothing, wanted.high_water);
-                    Ok((Newest { header: None, follows, high_water }, None))
+                    Ok((Newest { header: None, follows, high_water, map: None }, None))
                 }
                 (failure, _) => Err(RetrieveError { failure, ..error }),
             },
@@ -75,7 +110,7 @@ impl Client {
 impl Newest {
     fn of(header: SignedHeader, high_water: Option<HighWater>) -> Self {
         let follows = Follows::Version(header.version());
-        Self { header: Some(header), follows, high_water }
+        Self { header: Some(header), follows, high_water, map: None }
     }
 }
 

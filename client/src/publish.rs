@@ -170,7 +170,7 @@ impl Publish {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Started => self.map(),
+            Event::Started => self.begin(),
             Event::Mapped { message, state } => match self.answered(message) {
                 Some(Outstanding { server, kind: Kind::Query }) => self.mapped(server, state),
                 Some(Outstanding { server, kind: Kind::Settle }) => self.settled(server, &state),

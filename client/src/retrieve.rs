@@ -80,6 +80,8 @@ pub struct Request {
     pub high_water: Option<HighWater>,
     /// Servers that kept somebody waiting before: they are asked, and not waited for while the others suffice.
     pub suspects: BTreeSet<StoreId>,
+    /// What servers held a moment ago, if the caller has asked them: it begins with that to read a version that is named.
+    pub map: Option<ServerMap>,
 }
 
 /// One retrieve, from its request to its report. See the module's documentation.
@@ -205,7 +207,7 @@ impl Retrieve {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Started => self.map(),
+            Event::Started => self.begin(),
             Event::Mapped { message, state } => {
                 if let Some(server) = self.answered_as(message, Kind::Query) {
                     self.mapped(server, state);

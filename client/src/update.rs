@@ -197,8 +197,9 @@ impl Client {
             suspects: &options.suspects,
             range: Some(0..0),
         };
-        let found = self.newest(wanted, split(&mut options.rng)).await;
-        found.map(|(newest, _)| newest).map_err(UpdateError::read)
+        let (attempt, first_shape) = (options.attempt, options.first_shape);
+        let found = self.newest_to_change(wanted, attempt, first_shape, split(&mut options.rng));
+        found.await.map_err(UpdateError::read)
     }
 }
 

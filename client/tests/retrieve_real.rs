@@ -47,6 +47,7 @@ fn request(file: &File) -> RetrieveRequest {
         allow_rollback: false,
         high_water: None,
         suspects: BTreeSet::new(),
+        map: None,
     }
 }
 

@@ -81,6 +81,7 @@ async fn read(client: &Client, file: &File) -> Vec<u8> {
         allow_rollback: false,
         high_water: None,
         suspects: [].into(),
+        map: None,
     };
     let mut reading = client.retrieve(request, ChaCha8Rng::seed_from_u64(1)).await.unwrap();
     let mut content = Vec::new();

@@ -31,6 +31,8 @@ pub enum Stream {
     Parts,
     /// Which publishes can read their content only once.
     Once,
+    /// Whether publishes begin with a map of their callers'.
+    Maps,
 }
 
 impl Stream {
@@ -47,6 +49,7 @@ impl Stream {
             Self::Oddities => 6,
             Self::Parts => 7,
             Self::Once => 8,
+            Self::Maps => 9,
         });
         rng
     }
@@ -204,9 +207,10 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_now_and_then_and_now_and_then_not() {
         let drawn: Vec<Options> = (0..500).map(Options::draw).collect();
-        let kinds: [fn(&Options) -> bool; 23] = [
+        let kinds: [fn(&Options) -> bool; 24] = [
             |o| o.expects_nothing,
             |o| o.setup.remembers,
+            |o| o.setup.hands_maps_on,
             |o| o.setup.window_last,
             |o| o.oddities.sources > 0,
             |o| o.oddities.too_long > 0,

@@ -23,6 +23,9 @@ pub struct Setup {
     /// Whether callers remember which servers kept a publish waiting, and do not wait for these the next time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub remembers: bool,
+    /// Whether a publish begins with what servers held when its caller was told of its last task, whatever was done since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hands_maps_on: bool,
     /// How long a promise holds, in milliseconds.
     pub promise: u64,
     /// The clients' patience, in milliseconds: nobody is late before this.
@@ -50,6 +53,7 @@ impl Default for Setup {
             window: 3,
             window_last: false,
             remembers: false,
+            hands_maps_on: false,
             promise: 30_000,
             patience_floor: 500,
             patience_factor: patience.factor,

@@ -94,6 +94,7 @@ fn request(key: &SigningKey) -> Request {
         spent: None,
         suspects: BTreeSet::new(),
         left: None,
+        map: None,
         input: Input::Whole { length: 1 << 20 },
         tombstone: false,
     }

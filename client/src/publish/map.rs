@@ -12,6 +12,20 @@ use crate::quorum::{Placement, is_quorum};
 use crate::servermap::{Failure, Mapping, stores_to_ask};
 
 impl Publish {
+    /// Begins with what the caller has learnt, or by asking.
+    pub(super) fn begin(&mut self) {
+        let Some(map) = self.request.map.take() else { return self.map() };
+        self.rounds += 1;
+        for &server in map.answers.keys() {
+            self.heard.answered(server);
+        }
+        for (&server, failure) in &map.failures {
+            self.trouble(server, During::Map, failure.clone());
+        }
+        self.servermap = map;
+        self.choose();
+    }
+
     /// Begins a round.
     pub(super) fn map(&mut self) {
         self.rounds += 1;

@@ -6,6 +6,7 @@ use tarn_proto::{AttemptId, SequenceNumber, Shape, StorageIndex, StoreId, Versio
 
 use super::outcome::Landed;
 use crate::base::{HighWater, Origin};
+use crate::servermap::ServerMap;
 
 /// What is to be published, and after what.
 #[derive(Debug, Clone)]
@@ -32,6 +33,9 @@ pub struct Request {
     /// Servers that kept an earlier publish waiting: they are asked too, and nobody waits for them while the others
     /// suffice.
     pub suspects: BTreeSet<StoreId>,
+    /// What servers held a moment ago, if the caller has asked them with this attempt: the first round begins with it, later
+    /// ones ask. A map is no snapshot anyhow: one that is out of date costs that round.
+    pub map: Option<ServerMap>,
     /// What the new version is made of.
     pub input: Input,
     /// Whether the file is to be deleted.

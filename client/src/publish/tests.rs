@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a story looks for one kind among many")]
 
 mod conflicts;
+mod given_maps;
 mod happy_path;
 mod lost_answers;
 mod once;
@@ -60,6 +61,7 @@ impl Story {
             spent: None,
             suspects: BTreeSet::new(),
             left: None,
+            map: None,
             input: Input::Whole { length: 100 },
             tombstone: false,
         };

@@ -39,7 +39,10 @@ impl Retrieve {
     fn choose_named(&mut self, version: VersionId) {
         let evidence = self.evidence();
         let Some(seen) = evidence.seen(version) else {
-            if !self.servermap.failures.is_empty() && self.rounds < ROUNDS_UNANSWERED_MAX {
+            let nobody_was_asked = self.rounds == 0;
+            if (nobody_was_asked || !self.servermap.failures.is_empty())
+                && self.rounds < ROUNDS_UNANSWERED_MAX
+            {
                 return self.begin_anew();
             }
             return self.finish(Outcome::NotFound { silent: self.silent() });

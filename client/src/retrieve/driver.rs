@@ -99,6 +99,7 @@ impl Driver {
             allow_rollback,
             high_water,
             suspects,
+            map,
         } = request;
         let request = Request {
             key_check: cap.key_check(),
@@ -109,6 +110,7 @@ impl Driver {
             allow_rollback,
             high_water,
             suspects,
+            map,
         };
         let (messages, inbox) = mpsc::unbounded_channel();
         Self {

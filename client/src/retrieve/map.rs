@@ -13,6 +13,18 @@ use crate::quorum::Placement;
 use crate::servermap::{Failure, Mapping, stores_to_ask};
 
 impl Retrieve {
+    /// Begins with what the caller has learnt, or by asking.
+    pub(super) fn begin(&mut self) {
+        match self.request.map.take() {
+            // Which version is the newest shows only to whoever asks now.
+            Some(map) if self.request.version.is_some() => {
+                self.servermap = map;
+                self.choose();
+            }
+            Some(_) | None => self.map(),
+        }
+    }
+
     /// Begins a round.
     pub(super) fn map(&mut self) {
         self.rounds += 1;

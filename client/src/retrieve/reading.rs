@@ -17,7 +17,7 @@ use crate::caps::ReadCap;
 use crate::encode::workers::Workers;
 use crate::fetch::driver::Clients;
 use crate::publish::Roster;
-use crate::servermap::Patience;
+use crate::servermap::{Patience, ServerMap};
 use crate::suspects::Heard;
 
 mod error;
@@ -43,6 +43,9 @@ pub struct RetrieveRequest {
     pub high_water: Option<HighWater>,
     /// Servers that kept somebody waiting before: see [`Suspects`](crate::suspects::Suspects).
     pub suspects: BTreeSet<StoreId>,
+    /// What servers held a moment ago, if they were asked: whoever names a version is spared to ask again, unless that does
+    /// not do.
+    pub map: Option<ServerMap>,
 }
 
 /// Finds the version and begins to read it; `roster` says whom to ask, those that the file prefers first. Returns as

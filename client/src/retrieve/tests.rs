@@ -24,7 +24,7 @@ use crate::base::{HighWater, Origin};
 use crate::fetch::{Run, RunFailure, RunId};
 use crate::publish::Roster;
 use crate::publish::action::{MessageId, Timer, Why};
-use crate::servermap::{Failure, Patience};
+use crate::servermap::{Failure, Patience, ServerMap};
 use crate::time::Millis;
 
 const KEY_CHECK: [u8; 16] = [4; 16];
@@ -56,6 +56,7 @@ impl Story {
             allow_rollback: false,
             high_water: None,
             suspects: BTreeSet::new(),
+            map: None,
         };
         change(&mut request);
         let roster = Roster((0..stores).map(store).collect());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{FuturesUnordered, StreamExt};
 use rand_chacha::ChaCha8Rng;
-use tarn_proto::SignedHeader;
 use tarn_proto::splice::{Fringe, ProvenRow};
+use tarn_proto::{SignedHeader, StoreId};
 
 use super::layout::Edge;
 use super::{UpdateError, UpdateOptions};
@@ -17,22 +17,27 @@ use crate::client::Client;
 use crate::encode::source::Source;
 use crate::encode::spool::Spool;
 use crate::fetch::driver::SILENCE_MAX;
-use crate::newest::split;
 use crate::retrieve::reading::{Reading, RetrieveRequest};
+use crate::servermap::ServerMap;
 use crate::transport::{ReadError, ServerClient};
 
 /// How long a server is waited for before the next one is asked too.
 const NEXT_AFTER: Duration = Duration::from_millis(200);
 
-impl Client {
-    /// What stays of a version's table.
-    pub(super) async fn fringe(
-        &self,
-        header: &SignedHeader,
-        edge: Edge,
-        options: &UpdateOptions,
-    ) -> Result<Fringe, UpdateError> {
-        let row = async |segment| self.proven_row(header, segment, options).await;
+/// The version that is changed, and what is known of it.
+pub(super) struct Base<'a> {
+    pub(super) client: &'a Client,
+    pub(super) cap: &'a WriteCap,
+    pub(super) header: &'a SignedHeader,
+    /// What servers said when it was found, if they need not be asked again.
+    pub(super) map: Option<&'a ServerMap>,
+    pub(super) options: &'a UpdateOptions,
+}
+
+impl Base<'_> {
+    /// What stays of its table.
+    pub(super) async fn fringe(&self, edge: Edge) -> Result<Fringe, UpdateError> {
+        let row = async |segment| self.proven_row(segment).await;
         Ok(match edge {
             Edge::Nothing => Fringe::empty(),
             Edge::Before(segment) => Fringe::before(&row(segment).await?),
@@ -45,19 +50,14 @@ impl Client {
         })
     }
 
-    /// One row from whoever gives it first; those that kept somebody waiting before are asked last. A proof is as good
-    /// from anybody.
-    async fn proven_row(
-        &self,
-        header: &SignedHeader,
-        segment: u32,
-        options: &UpdateOptions,
-    ) -> Result<ProvenRow, UpdateError> {
-        let mut order = self.roster(header.header().storage_index).0;
-        order.sort_by_key(|store| options.suspects.contains(store));
-        let mut left = order.into_iter().filter_map(|store| self.server(store));
+    /// One row from whoever gives it first; those that do not have it, by what they said, and those that kept somebody
+    /// waiting before are asked last. A proof is as good from anybody.
+    async fn proven_row(&self, segment: u32) -> Result<ProvenRow, UpdateError> {
+        let mut order = self.client.roster(self.header.header().storage_index).0;
+        order.sort_by_key(|store| (self.lacks_it(*store), self.options.suspects.contains(store)));
+        let mut left = order.into_iter().filter_map(|store| self.client.server(store));
         let ask = |server: &ServerClient| {
-            let (server, header) = (server.clone(), header.clone());
+            let (server, header) = (server.clone(), self.header.clone());
             async move { server.read_proven_row(&header, segment, SILENCE_MAX).await }
         };
         let mut asked: FuturesUnordered<_> = left.next().map(ask).into_iter().collect();
@@ -76,19 +76,24 @@ impl Client {
         }
     }
 
-    /// Some bytes of a version, in memory: less than a segment.
-    pub(super) async fn edge_bytes(
+    /// Whether a server did not say that it has the version, where servers were asked.
+    fn lacks_it(&self, store: StoreId) -> bool {
+        let version = self.header.version();
+        self.map.is_some_and(|map| {
+            map.answers.get(&store).is_none_or(|state| state.generation(version).is_none())
+        })
+    }
+
+    /// Some bytes of it, in memory: less than a segment.
+    pub(super) async fn bytes(
         &self,
-        cap: &WriteCap,
-        header: &SignedHeader,
         range: Range<u64>,
-        options: &UpdateOptions,
         rng: ChaCha8Rng,
     ) -> Result<Source, UpdateError> {
         if range.is_empty() {
             return Ok(Source::Bytes(Bytes::new()));
         }
-        let mut reading = self.kept(cap, header, range, options, rng).await?;
+        let mut reading = self.read(range, rng).await?;
         let mut bytes = BytesMut::new();
         while let Some(segment) = reading.next_segment().await.map_err(UpdateError::read)? {
             bytes.extend_from_slice(&segment);
@@ -96,41 +101,33 @@ impl Client {
         Ok(Source::Bytes(bytes.freeze()))
     }
 
-    /// Bytes of a version, however many, in a temporary file.
+    /// Bytes of it, however many, in a temporary file.
     pub(super) async fn spooled(
         &self,
-        cap: &WriteCap,
-        header: &SignedHeader,
         range: Range<u64>,
-        options: &mut UpdateOptions,
+        rng: ChaCha8Rng,
     ) -> Result<Source, UpdateError> {
         if range.is_empty() {
             return Ok(Source::Bytes(Bytes::new()));
         }
-        let (limit, rng) = (range.end - range.start, split(&mut options.rng));
-        let reading = self.kept(cap, header, range, options, rng).await?;
-        let spool = Spool::fill(reading.into_async_read(), &options.spools, limit).await?;
-        Ok(Source::Spool(spool))
+        let limit = range.end - range.start;
+        let reading = self.read(range, rng).await?;
+        let spools = &self.options.spools;
+        Ok(Source::Spool(Spool::fill(reading.into_async_read(), spools, limit).await?))
     }
 
-    async fn kept(
-        &self,
-        cap: &WriteCap,
-        header: &SignedHeader,
-        range: Range<u64>,
-        options: &UpdateOptions,
-        rng: ChaCha8Rng,
-    ) -> Result<Reading, UpdateError> {
+    async fn read(&self, range: Range<u64>, rng: ChaCha8Rng) -> Result<Reading, UpdateError> {
         let request = RetrieveRequest {
-            cap: cap.read_cap(),
-            origin: options.origin.clone(),
-            version: Some(header.version()),
+            cap: self.cap.read_cap(),
+            origin: self.options.origin.clone(),
+            version: Some(self.header.version()),
             range: Some(range),
             strict: false,
             allow_rollback: false,
-            high_water: options.high_water,
-            suspects: options.suspects.clone(),
+            high_water: self.options.high_water,
+            suspects: self.options.suspects.clone(),
+            map: self.map.cloned(),
         };
-        self.retrieve(request, rng).await.map_err(UpdateError::read)
+        self.client.retrieve(request, rng).await.map_err(UpdateError::read)
     }
 }

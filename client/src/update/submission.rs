@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tarn_proto::{SequenceNumber, SignedHeader};
 
+use super::edges::Base;
 use super::layout::Layout;
 use super::{Change, UpdateError, UpdateOptions};
 use crate::caps::WriteCap;
@@ -93,7 +94,9 @@ impl<'a> Submission<'a> {
             journal: Arc::<Spent>::clone(&self.spent),
             rng: split(&mut self.options.rng),
         };
-        self.client.begin(self.cap.clone(), content, options)
+        // Whoever tries again asks again.
+        let map = self.newest.map.take();
+        self.client.begin(self.cap.clone(), content, map, options)
     }
 
     /// The touched segments, if a part of the version can be changed.
@@ -102,11 +105,11 @@ impl<'a> Submission<'a> {
         let old = header.header();
         let Some(place) = self.layout.in_place(old.shape, &old.geometry) else { return Ok(None) };
         let (of_head, of_tail) = (split(&mut self.options.rng), split(&mut self.options.rng));
-        let (client, cap, options) = (self.client, self.cap, &*self.options);
+        let base = self.base(header);
         let (fringe, head, tail) = tokio::try_join!(
-            client.fringe(header, place.edge, options),
-            client.edge_bytes(cap, header, place.head, options, of_head),
-            client.edge_bytes(cap, header, place.tail, options, of_tail),
+            base.fringe(place.edge),
+            base.bytes(place.head, of_head),
+            base.bytes(place.tail, of_tail),
         )?;
         let source = self.chained(head, tail);
         let (of, length) = (header.version(), self.layout.length);
@@ -119,14 +122,22 @@ impl<'a> Submission<'a> {
         let (head, tail) = match &self.newest.header {
             None => (nothing(), nothing()),
             Some(header) => {
-                let (client, cap) = (self.client, self.cap);
-                let (before, behind) =
-                    (0..self.layout.kept_before, self.layout.kept_behind.clone());
-                let head = client.spooled(cap, header, before, self.options).await?;
-                (head, client.spooled(cap, header, behind, self.options).await?)
+                let (of_head, of_tail) =
+                    (split(&mut self.options.rng), split(&mut self.options.rng));
+                let base = self.base(header);
+                tokio::try_join!(
+                    base.spooled(0..self.layout.kept_before, of_head),
+                    base.spooled(self.layout.kept_behind.clone(), of_tail),
+                )?
             }
         };
         Ok(Content::Whole(self.chained(head, tail)))
+    }
+
+    /// The version that is changed, as far as it is known.
+    fn base<'b>(&'b self, header: &'b SignedHeader) -> Base<'b> {
+        let Self { client, cap, newest, options, .. } = self;
+        Base { client, cap, header, map: newest.map.as_ref(), options }
     }
 
     fn chained(&self, head: Source, tail: Source) -> Source {

@@ -102,6 +102,7 @@ impl Stage {
             allow_rollback: false,
             high_water: None,
             suspects: BTreeSet::new(),
+            map: None,
         }
     }
 

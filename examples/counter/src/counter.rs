@@ -71,6 +71,7 @@ impl Counter {
             allow_rollback: false,
             high_water: self.seen(),
             suspects: BTreeSet::new(),
+            map: None,
         };
         let mut reading = self.client.retrieve(request, rand::make_rng()).await?;
         if let Some(high_water) = reading.found().high_water {

@@ -19,6 +19,7 @@ impl Options {
             window,
             window_last: false,
             remembers: false,
+            hands_maps_on: false,
             promise: pick(rng, &[2_000, 30_000, 30_000]),
             patience_floor: pick(rng, &[50, 500, 500]),
             patience_factor: 4,
@@ -74,6 +75,7 @@ impl Options {
         if rng.random_bool(0.1) {
             options.once = pick(rng, &[200, 500, 1_000]);
         }
+        options.setup.hands_maps_on = Stream::Maps.of(seed).random_bool(0.1);
         options
     }
 }

@@ -84,12 +84,13 @@ impl fmt::Display for Options {
         )?;
         write!(
             f,
-            "  oddities   source unreadable or edited between passes {} ‰, too long {} ‰{}{}{}",
+            "  oddities   source unreadable or edited between passes {} ‰, too long {} ‰{}{}{}{}",
             oddities.sources,
             oddities.too_long,
             if oddities.worn_out { "; sequence numbers run out" } else { "" },
             if oddities.journals { "; killed writers have their journals" } else { "" },
-            if setup.remembers { "; callers remember slow servers" } else { "" }
+            if setup.remembers { "; callers remember slow servers" } else { "" },
+            if setup.hands_maps_on { "; publishes begin with old maps" } else { "" }
         )?;
         if self.parts > 0 {
             write!(f, "; {} ‰ of publishes change a part", self.parts)?;

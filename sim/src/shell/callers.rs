@@ -228,6 +228,7 @@ impl Caller {
                 spent: None,
                 suspects: BTreeSet::new(),
                 left: None,
+                map: None,
                 input: Input::Whole { length: content.len() as u64 },
                 tombstone: false,
             },
@@ -310,6 +311,7 @@ impl Caller {
             allow_rollback: false,
             high_water: self.high_water.get(&file).copied(),
             suspects: BTreeSet::new(),
+            map: None,
         };
         let (clients, roster) = (Arc::clone(&self.clients), of.roster.clone());
         let rng = self.draw_rng();

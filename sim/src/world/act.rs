@@ -10,7 +10,7 @@ use tarn_client::publish::event::Event as PublishEvent;
 use tarn_client::publish::outcome::Landed;
 use tarn_client::retrieve::action::Action as ReadAction;
 use tarn_client::retrieve::event::Event as ReadEvent;
-use tarn_client::servermap::Failure;
+use tarn_client::servermap::{Failure, ServerMap};
 use tarn_proto::{Certificate, HistoryQuery, SequenceNumber, SignedHeader, StoreId, VersionId};
 
 use crate::ids::{ClientId, Leg, ServerId};
@@ -280,9 +280,30 @@ impl World {
 
     /// A caller is told how its task ended.
     fn tell(&mut self, id: ClientId, told: Told, ended: Ended) {
+        if let Some(caller) = self.caller(id).filter(|_| self.setup.hands_maps_on) {
+            let map = self.map();
+            Arc::make_mut(&mut self.oracle).note_map(caller, map);
+        }
         Arc::make_mut(&mut self.oracle).task_told(id, told);
         self.with_client(id, |client| client.ended = Some(Box::new(ended)));
         self.fact(Fact::Told { client: id });
+    }
+
+    /// What every server would say now.
+    fn map(&self) -> ServerMap {
+        let mut map = ServerMap::default();
+        for (id, server) in &self.servers {
+            match server.state(self.now) {
+                Some(state) => {
+                    map.answers.insert(id.store(), state);
+                }
+                None => {
+                    let failure = Failure::Dead("nobody listens there".to_owned());
+                    map.failures.insert(id.store(), failure);
+                }
+            }
+        }
+        map
     }
 
     /// The driver's loop is over: its tasks are dropped, and with them the streams they held.

@@ -299,6 +299,9 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
     let left = task.resumes.and_then(|client| oracle.journal(client)).cloned();
     let left_number = left.as_ref().map(|left| left.header.header().sequence_number);
     let follows = oracle.resolve(task.follows);
+    // Whoever repeats a submission asks what servers remember of it.
+    let is_new = task.resumes.is_none() && oracle.tries(task.submission.attempt()).next().is_none();
+    let map = oracle.map(task.caller).filter(|_| is_new).cloned();
     let length = task.content();
     let input = match follows {
         _ if task.is_read_once() => Input::Once,
@@ -316,6 +319,7 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
         spent: task.spent.and_then(SequenceNumber::new).max(left_number),
         left,
         suspects: oracle.suspects(task.caller),
+        map,
         input,
         tombstone: task.tombstone,
     }
@@ -331,6 +335,7 @@ fn read_request(task: &ReadTask, setup: &Setup, oracle: &Oracle) -> retrieve::Re
         allow_rollback: false,
         high_water: oracle.high_water(task.caller),
         suspects: oracle.suspects(task.caller),
+        map: None,
     }
 }
 

@@ -8,6 +8,7 @@ use tarn_client::base::HighWater;
 use tarn_client::publish::Follows;
 use tarn_client::publish::outcome::{Landed, Outcome as PublishOutcome};
 use tarn_client::retrieve::outcome::Outcome as RetrieveOutcome;
+use tarn_client::servermap::ServerMap;
 use tarn_client::suspects::Heard;
 use tarn_proto::{
     AttemptId, Certificate, SequenceNumber, ShareNumber, SignedHeader, StoreId, VersionId,
@@ -37,6 +38,8 @@ pub struct Oracle {
     high_water: BTreeMap<u8, HighWater>,
     /// The servers that kept each caller's last publish waiting, where callers remember that.
     suspects: BTreeMap<u8, BTreeSet<StoreId>>,
+    /// What servers held when each caller was last told, where callers hand that on.
+    maps: BTreeMap<u8, Arc<ServerMap>>,
     /// What each task wrote last in its journal.
     journals: BTreeMap<ClientId, Landed>,
     /// The high-water mark that each task was given.
@@ -287,6 +290,11 @@ impl Oracle {
         self.suspects.get(&caller).cloned().unwrap_or_default()
     }
 
+    /// What servers held when a caller was last told.
+    pub fn map(&self, caller: u8) -> Option<&ServerMap> {
+        self.maps.get(&caller).map(Arc::as_ref)
+    }
+
     /// Whether this server's disk was lost.
     pub fn is_destroyed(&self, server: ServerId) -> bool {
         self.destroyed.contains(&server)
@@ -372,6 +380,10 @@ impl Oracle {
         let mark = HighWater::of(header);
         let kept = self.high_water.entry(caller).or_insert(mark);
         *kept = (*kept).max(mark);
+    }
+
+    pub(super) fn note_map(&mut self, caller: u8, map: ServerMap) {
+        self.maps.insert(caller, Arc::new(map));
     }
 
     pub(super) fn heard(&mut self, caller: u8, heard: &Heard) {

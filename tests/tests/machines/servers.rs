@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use tarn_client::publish::action::MessageId;
 use tarn_client::publish::event::Event;
-use tarn_client::servermap::Failure;
+use tarn_client::servermap::{Failure, ServerMap};
 use tarn_client::time::Millis;
 use tarn_proto::signing::Statement;
 use tarn_proto::table::block_hash;
 use tarn_proto::{
-    AttemptId, Refusal, Row, Shape, ShareNumber, SignedHeader, StorageIndex, StoreId, Table,
-    VersionId,
+    AttemptId, HistoryQuery, Refusal, Row, Shape, ShareNumber, SignedHeader, StorageIndex, StoreId,
+    Table, VersionId,
 };
 use tarn_server::manifest::{Content, Extent, Manifest};
 use tarn_server::slot::{
@@ -23,9 +23,21 @@ use crate::messages::Ask;
 use crate::{LENGTH, PROMISE, World};
 
 impl World {
+    /// What every server would tell whoever makes this attempt.
+    pub(crate) fn map(&self, attempt: AttemptId) -> ServerMap {
+        let history = HistoryQuery { attempt, since: None };
+        let state = |slot: &Slot| slot.state(self.clock(), Some(history), None);
+        let answers = self.servers.iter().map(|(&store, server)| (store, state(&server.slot)));
+        ServerMap { answers: answers.collect(), ..ServerMap::default() }
+    }
+
+    fn clock(&self) -> Now {
+        Now { elapsed: tarn_server::slot::Millis::new(self.now), unix_seconds: self.now }
+    }
+
     /// One server's answer; none when the message belongs to a stream that is gone.
     pub(crate) fn serve(&mut self, store: StoreId, ask: Ask) -> Option<Event> {
-        let now = Now { elapsed: tarn_server::slot::Millis::new(self.now), unix_seconds: self.now };
+        let now = self.clock();
         self.log.push(format!("{:>7} {store:?} <- {ask:?}", self.now).chars().take(240).collect());
         let server = self.servers.get_mut(&store).unwrap();
         let slot = &mut server.slot;

@@ -119,6 +119,7 @@ async fn get(
         allow_rollback: args.allow_rollback,
         high_water: file.high_water,
         suspects: names.suspected()?,
+        map: None,
     };
     let mut reading = match session.client.retrieve(request, rand::make_rng()).await {
         Ok(reading) => reading,

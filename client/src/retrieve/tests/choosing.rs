@@ -230,6 +230,48 @@ fn an_older_version_asked_for_is_confirmed_as_an_ancestor_of_a_certain_one() {
     assert_eq!((&found.header, found.confirmed), (&v1, true));
 }
 
+/// What all servers said before it began.
+fn known(stores: u8, state: impl Fn(u8) -> SlotState) -> Option<ServerMap> {
+    let answers = (0..stores).map(|number| (store(number), state(number))).collect();
+    Some(ServerMap { answers, ..ServerMap::default() })
+}
+
+#[test]
+fn a_version_asked_for_is_read_from_whoever_is_known_to_have_it() {
+    let (v1, _) = in_doubt(&Story::on(3));
+    let mut story = Story::of(3, |request| {
+        request.version = Some(v1.version());
+        request.map = known(3, |number| holds(number, &[&v1]));
+    });
+    let actions = story.step(Event::Started);
+    assert!(matches!(actions.first(), Some(Action::ReadRows { .. })), "{actions:?}");
+    assert!(story.queries.is_empty());
+}
+
+#[test]
+fn servers_are_asked_when_what_is_known_does_not_do_and_always_for_the_newest() {
+    let (v1, _) = in_doubt(&Story::on(3));
+    for (version, holders) in [(Some(v1.version()), 0), (Some(v1.version()), 1), (None, 3)] {
+        let mut story = Story::of(3, |request| {
+            request.version = version;
+            request.map =
+                known(
+                    3,
+                    |number| if number < holders { holds(number, &[&v1]) } else { empty(number) },
+                );
+        });
+        story.step(Event::Started);
+        while story.queries.is_empty() {
+            story.wait();
+        }
+        let certified = story.certified(&v1);
+        let actions = story.answer_queries(|number| {
+            Some(SlotState { certificates: vec![certified], ..holds(number, &[&v1]) })
+        });
+        assert_eq!(announced(&mut story, &actions).header, v1);
+    }
+}
+
 #[test]
 fn a_version_asked_for_that_was_never_published_is_not_confirmed_nor_brought() {
     let (v1, v2) = in_doubt(&Story::on(5));

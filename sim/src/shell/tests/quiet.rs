@@ -1,17 +1,21 @@
 //! A grid that nothing troubles, on virtual time: every way takes equally long, and nothing else takes any time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use tarn_client::base::Origin;
+use tarn_client::client::Client;
 use tarn_client::encode::source::Source;
 use tarn_client::encode::workers::Workers;
 use tarn_client::fetch::driver::Clients;
+use tarn_client::placement::Candidate;
 use tarn_client::publish::publishing::{Content, Job, NoJournal, Publishing};
 use tarn_client::publish::{Follows, Request};
 use tarn_client::retrieve::reading::{Reading, RetrieveRequest, retrieve};
 use tarn_client::servermap::Patience;
-use tarn_proto::{AttemptId, Shape};
+use tarn_client::update::{Change, Place, Then, UpdateOptions};
+use tarn_proto::{AttemptId, Shape, StoreId};
 
 use super::*;
 use crate::streams::stream;
@@ -61,6 +65,7 @@ impl Quiet {
                 spent: None,
                 suspects: BTreeSet::new(),
                 left: None,
+                map: None,
                 input: content.input(),
                 tombstone: false,
             },
@@ -81,6 +86,39 @@ impl Quiet {
         took
     }
 
+    /// Changes some bytes at this place of the newest version. Returns how long it took, and whether only what they touch was
+    /// sent, once nothing of it is under way any more.
+    pub(super) async fn update(&mut self, at: u64, length: usize) -> (Duration, bool) {
+        self.publishes += 1;
+        let candidate = |&store: &StoreId| Candidate { store, zone: None, weight: 1 };
+        let servers = self.clients.iter().map(|(store, client)| (candidate(store), client.clone()));
+        let client = Client::over(servers).with_workers(Workers::InPlace);
+        let change = Change {
+            at: Place::Offset(at),
+            source: Source::Bytes(vec![self.publishes; length].into()),
+            then: Then::Keeps,
+        };
+        let file = self.file();
+        let options = UpdateOptions {
+            origin: Origin::Creator(file.window.clone()),
+            first_shape: self.run.options.shape,
+            if_version: None,
+            attempt: AttemptId::new([self.publishes; 16]),
+            high_water: None,
+            suspects: BTreeSet::new(),
+            journal: Arc::new(NoJournal),
+            spools: std::env::temp_dir(),
+            tries: NonZeroU32::MIN,
+            rng: stream(0, "update", self.publishes.into()),
+        };
+        let began = Instant::now();
+        let updated = client.update(&file.cap, &change, options).await.expect("it is changed");
+        let took = began.elapsed();
+        assert_eq!(updated.report.rounds, 1);
+        updated.publishing.settled().await;
+        (took, updated.in_place)
+    }
+
     /// Bytes of the newest version.
     pub(super) async fn length(&self) -> u64 {
         let reading = self.begin_reading(Some(0..0)).await;
@@ -98,6 +136,7 @@ impl Quiet {
             allow_rollback: false,
             high_water: None,
             suspects: BTreeSet::new(),
+            map: None,
         };
         let (clients, roster) = (Arc::clone(&self.clients), file.roster.clone());
         let rng = stream(0, "read", 0);

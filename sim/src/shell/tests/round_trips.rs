@@ -33,3 +33,13 @@ fn a_short_publish_takes_three_round_trips() {
         assert_eq!(quiet.publish(1_024).await, 3 * ROUND_TRIP);
     });
 }
+
+#[test]
+fn an_update_takes_four_round_trips_as_it_maps_once() {
+    on_a_quiet_grid(async |quiet| {
+        quiet.publish(1 << 20).await;
+        assert_eq!(quiet.update(300_000, 1_024).await, (4 * ROUND_TRIP, true));
+        quiet.publish(1_024).await;
+        assert_eq!(quiet.update(1_000, 10).await, (4 * ROUND_TRIP, false), "too short for a part");
+    });
+}

@@ -226,6 +226,7 @@ impl File {
             allow_rollback: false,
             high_water: None,
             suspects: BTreeSet::new(),
+            map: None,
         }
     }
 }

@@ -75,6 +75,7 @@ async fn bring(file: &File, suspects: BTreeSet<StoreId>, session: &Session) {
         allow_rollback: false,
         high_water: file.high_water,
         suspects,
+        map: None,
     };
     if let Err(error) = session.client.retrieve(request, rand::make_rng()).await {
         // Whatever hinders it shows in what servers are going to say.
