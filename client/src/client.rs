@@ -103,6 +103,7 @@ impl Client {
             candidates: Arc::new(candidates),
             patience: Patience::default(),
             workers: Workers::default(),
+            observed: Observed::default(),
         }
     }
 

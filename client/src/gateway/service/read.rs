@@ -30,6 +30,7 @@ pub(super) async fn serve(
         allow_rollback: false,
         high_water: known.and_then(|known| known.high_water),
         suspects: BTreeSet::new(),
+        map: None,
     };
     let reading = service.client.retrieve(retrieve, rand::make_rng()).await.map_err(refused)?;
     let found = reading.found();
