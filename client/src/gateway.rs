@@ -10,12 +10,12 @@
 //! ```
 //!
 //! - [`config`]: what bounds a gateway, and who may use it
-//! - [`service`]: the calls, and nothing that outlives them
-//! - [`staging`]: contents that wait, [`secret`]: write caps that wait
-//! - [`submission`]: what was submitted, and by what name it is recognised
-//! - [`tasks`]: the record, in a database; [`registrar`]: the only one who changes it
-//! - [`runner`]: publishes what the queue lets run, [`outcome`]: how that ended, in the protocol's words
-//! - [`board`]: progress and changes, for whoever watches
+//! - `service`: the calls, and nothing that outlives them
+//! - `staging`: contents that wait, `secret`: write caps that wait
+//! - `submission`: what was submitted, and by what name it is recognised
+//! - `tasks`: the record, in a database; `registrar`: the only one who changes it
+//! - `runner`: publishes what the queue lets run, `outcome`: how that ended, in the protocol's words
+//! - `board`: progress and changes, for whoever watches
 //! - [`serve`]: listeners in, a running gateway out
 //!
 //! What runs when, and what is stale, is decided by [`crate::queue`]; what a publish does, by [`crate::publish`].
