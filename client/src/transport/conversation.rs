@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use tarn_proto::convert::ConvertError;
 use tarn_proto::state::Tests;
 use tarn_proto::wire::{self, write_request::Request};
@@ -24,10 +24,13 @@ use super::{Refused, ServerClient};
 
 mod sender;
 
+use sender::Flight;
 pub use sender::{ConversationEnded, ConversationSender};
 
-/// Messages that wait for the connection to take them; each may be as large as a block.
-const QUEUE_MESSAGES: usize = 2;
+/// Flights that wait for the connection to take them; each may be as large as a block.
+const QUEUE_FLIGHTS: usize = 2;
+/// How long an Open waits for what is to be sent with it: what comes at once is one piece of work for the server.
+const OPEN_WAITS: Duration = Duration::from_millis(1);
 
 /// What a conversation is about.
 #[derive(Debug, Clone)]
@@ -96,12 +99,12 @@ pub enum Answer {
 }
 
 impl ServerClient {
-    /// Opens a conversation: Open is on its way when this returns. Dropping both halves ends it, and the server
-    /// releases what it promised. Must be called within a tokio runtime.
+    /// Opens a conversation: Open is sent with what is said first, or alone in a moment. Dropping both halves ends it, and the
+    /// server releases what it promised. Must be called within a tokio runtime with time.
     pub fn open(&self, request: &OpenRequest) -> (ConversationSender, ConversationAnswers) {
-        let (queue, requests) = mpsc::channel(QUEUE_MESSAGES);
+        let (queue, flights) = mpsc::channel(QUEUE_FLIGHTS);
         let open = wire::WriteRequest { request: Some(Request::Open(self.open_message(request))) };
-        let requests = stream::once(std::future::ready(open)).chain(ReceiverStream::new(requests));
+        let requests = stream::once(said(open, flights)).flatten();
         let mut storage = self.storage.clone();
         // A server may hold back its response headers until it has read something, so this future must be driven
         // while the caller sends, whether or not anybody listens for answers yet.
@@ -134,6 +137,17 @@ impl ServerClient {
             ancestors: request.ancestors.iter().map(Into::into).collect(),
         }
     }
+}
+
+/// All that is said in a conversation.
+async fn said(
+    open: wire::WriteRequest,
+    mut flights: mpsc::Receiver<Flight>,
+) -> impl Stream<Item = wire::WriteRequest> {
+    let with_it = tokio::time::timeout(OPEN_WAITS, flights.recv()).await;
+    let with_it = with_it.ok().flatten().unwrap_or_default();
+    let first = stream::once(std::future::ready(open)).chain(stream::iter(with_it));
+    first.chain(ReceiverStream::new(flights).flat_map(stream::iter))
 }
 
 /// The half that hears.

@@ -11,11 +11,14 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::transport::batch::{Batch, Column};
 
+/// Messages that are sent together.
+pub(super) type Flight = Vec<wire::WriteRequest>;
+
 /// The half that sends. A call waits while the server is slow. One that is dropped before it returns has sent
 /// nothing of its own; what earlier calls handed over may have gone.
 #[derive(Debug)]
 pub struct ConversationSender {
-    queue: mpsc::Sender<wire::WriteRequest>,
+    queue: mpsc::Sender<Flight>,
     batch: Batch,
     due: VecDeque<Request>,
     block_bytes: usize,
@@ -23,11 +26,7 @@ pub struct ConversationSender {
 }
 
 impl ConversationSender {
-    pub(super) fn new(
-        queue: mpsc::Sender<wire::WriteRequest>,
-        shape: Shape,
-        block_size: u32,
-    ) -> Self {
+    pub(super) fn new(queue: mpsc::Sender<Flight>, shape: Shape, block_size: u32) -> Self {
         Self {
             queue,
             batch: Batch::default(),
@@ -118,12 +117,11 @@ impl ConversationSender {
         self.send_what_fits()
     }
 
-    /// Sends everything held back, then this.
+    /// Sends everything held back and this, all at once.
     async fn send(&mut self, request: Request) -> Result<(), ConversationEnded> {
         self.due.extend(self.batch.flush());
-        self.send_due().await?;
         let place = self.queue.reserve().await.map_err(|_| ConversationEnded)?;
-        place.send(message(request));
+        place.send(self.due.drain(..).chain([request]).map(message).collect());
         Ok(())
     }
 
@@ -136,7 +134,7 @@ impl ConversationSender {
         while !self.due.is_empty() {
             let place = self.queue.reserve().await.map_err(|_| ConversationEnded)?;
             if let Some(request) = self.due.pop_front() {
-                place.send(message(request));
+                place.send(vec![message(request)]);
             }
         }
         Ok(())
@@ -147,7 +145,7 @@ impl ConversationSender {
             match self.queue.try_reserve() {
                 Ok(place) => {
                     if let Some(request) = self.due.pop_front() {
-                        place.send(message(request));
+                        place.send(vec![message(request)]);
                     }
                 }
                 Err(TrySendError::Full(())) => return Ok(()),
