@@ -19,10 +19,11 @@ use crate::encode::source::{Once, Source};
 use crate::encode::workers::Workers;
 use crate::follow::Observed;
 use crate::grid::{Grid, Token};
+use crate::lately::Lately;
 use crate::placement::{Candidate, choose_window, rendezvous_order};
 use crate::publish::outcome::Landed;
 use crate::publish::publishing::{Content, Job, Journal, Publishing};
-use crate::publish::{Follows, Request, Roster};
+use crate::publish::{Follows, Learnt, Request, Roster};
 use crate::retrieve::reading::{Reading, RetrieveError, RetrieveRequest, retrieve};
 use crate::servermap::{Patience, ServerMap};
 use crate::survey::{Survey, survey};
@@ -36,6 +37,7 @@ pub struct Client {
     patience: Patience,
     workers: Workers,
     pub(crate) observed: Observed,
+    pub(crate) lately: Lately,
 }
 
 /// What a publish is to do, beyond its content.
@@ -50,6 +52,9 @@ pub struct PublishOptions {
     pub first_shape: Shape,
     /// Names the submission: the same one again has the same effect.
     pub attempt: AttemptId,
+    /// Whether this is the first try of the submission anywhere, as when its attempt was drawn for it just now. Then servers
+    /// need not be asked for earlier ones, and what this client has left on them a moment ago may be built on at once.
+    pub first_try: bool,
     /// Whether the file is to be deleted: the content must be empty then.
     pub tombstone: bool,
     /// The newest version that the caller has ever seen: nothing older is built on.
@@ -88,6 +93,7 @@ impl Client {
             patience: Patience::default(),
             workers: Workers::default(),
             observed: Observed::default(),
+            lately: Lately::default(),
         })
     }
 
@@ -104,6 +110,7 @@ impl Client {
             patience: Patience::default(),
             workers: Workers::default(),
             observed: Observed::default(),
+            lately: Lately::default(),
         }
     }
 
@@ -187,7 +194,7 @@ impl Client {
                 follows: options.follows,
                 shape: options.shape,
                 first_shape: options.first_shape,
-                map,
+                map: map.map(Learnt::Asked),
                 input: content.input(),
                 tombstone: options.tombstone,
                 high_water: options.high_water,
@@ -203,6 +210,8 @@ impl Client {
             workers: self.workers,
             rng: options.rng,
             journal: options.journal,
+            first_try: options.first_try,
+            lately: self.lately.clone(),
         })
     }
 

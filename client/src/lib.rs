@@ -22,6 +22,7 @@ pub mod fetch;
 pub mod follow;
 pub mod gateway;
 pub mod grid;
+pub mod lately;
 pub mod modify;
 mod newest;
 pub mod placement;

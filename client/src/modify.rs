@@ -195,6 +195,7 @@ impl Client {
                 shape: None,
                 first_shape: options.first_shape,
                 attempt,
+                first_try: left.is_none(),
                 tombstone: false,
                 high_water: options.high_water,
                 spent: left.as_ref().map(|left| left.header.header().sequence_number),

@@ -26,6 +26,19 @@ pub(crate) struct Wanted<'a> {
     pub(crate) range: Option<Range<u64>>,
 }
 
+impl Wanted<'_> {
+    /// The newest version of this map, if it can be changed as it is.
+    fn changeable(&self, map: &ServerMap) -> Option<SignedHeader> {
+        let Choice::Chosen { base: Base::Version(header), certain: true } = map.choose(self.origin)
+        else {
+            return None;
+        };
+        let is_readable = header.header().key_check == self.cap.key_check();
+        let is_newest = self.high_water.is_none_or(|seen| seen.admits(&header));
+        (is_readable && is_newest).then_some(header)
+    }
+}
+
 /// The newest version.
 pub(crate) struct Newest {
     /// Its header; none if there is no version.
@@ -36,9 +49,19 @@ pub(crate) struct Newest {
     pub(crate) high_water: Option<HighWater>,
     /// What servers said, where it can be built on as it is.
     pub(crate) map: Option<ServerMap>,
+    /// Whether that is only what this client remembers.
+    pub(crate) remembered: bool,
 }
 
 impl Client {
+    /// The newest version as an earlier publish of this client left it, if that was a moment ago and it can be changed as it is.
+    pub(crate) fn newest_remembered(&self, wanted: &Wanted<'_>) -> Option<Newest> {
+        let map = self.lately.look(wanted.cap.verify_cap().storage_index())?;
+        let header = wanted.changeable(&map)?;
+        let high_water = wanted.high_water.max(Some(HighWater::of(&header)));
+        Some(Newest { map: Some(map), remembered: true, ..Newest::of(header, high_water) })
+    }
+
     /// Finds the newest version for a change of it. Servers are asked as the publish of the change would, and what they say is
     /// handed on; but if it leaves the version in doubt, which is then brought to a quorum first.
     pub(crate) async fn newest_to_change(
@@ -55,17 +78,12 @@ impl Client {
             suspects: wanted.suspects,
         };
         let map = self.survey_to_publish(survey, first_shape).await;
-        match map.choose(wanted.origin) {
-            Choice::Chosen { base: Base::Version(header), certain: true }
-                if header.header().key_check == wanted.cap.key_check()
-                    && wanted.high_water.is_none_or(|seen| seen.admits(&header)) =>
-            {
+        match wanted.changeable(&map) {
+            Some(header) => {
                 let high_water = wanted.high_water.max(Some(HighWater::of(&header)));
                 Ok(Newest { map: Some(map), ..Newest::of(header, high_water) })
             }
-            Choice::Chosen { .. } | Choice::Undecided(_) => {
-                self.newest(wanted, rng).await.map(|(newest, _)| newest)
-            }
+            None => self.newest(wanted, rng).await.map(|(newest, _)| newest),
         }
     }
 
@@ -99,7 +117,8 @@ impl Client {
                 }
                 (RetrieveFailure::NotFound { .. }, Origin::Creator(_)) => {
                     let (follows, high_water) = (Follows::Nothing, wanted.high_water);
-                    Ok((Newest { header: None, follows, high_water, map: None }, None))
+                    let remembered = false;
+                    Ok((Newest { header: None, follows, high_water, map: None, remembered }, None))
                 }
                 (failure, _) => Err(RetrieveError { failure, ..error }),
             },
@@ -110,7 +129,7 @@ impl Client {
 impl Newest {
     fn of(header: SignedHeader, high_water: Option<HighWater>) -> Self {
         let follows = Follows::Version(header.version());
-        Self { header: Some(header), follows, high_water, map: None }
+        Self { header: Some(header), follows, high_water, map: None, remembered: false }
     }
 }
 

@@ -56,7 +56,7 @@ mod progress;
 mod request;
 
 pub use progress::{Progress, Step};
-pub use request::{Follows, Input, Request, Roster};
+pub use request::{Follows, Input, Learnt, Request, Roster};
 
 use action::{Action, Draft, MessageId, Timer, Why};
 use event::Event;
@@ -97,6 +97,8 @@ pub struct Publish {
     busy: BTreeSet<StoreId>,
     /// Somebody else's version got in the way of this round.
     surprise: bool,
+    /// This round is built on what the caller remembered, and nobody was asked yet.
+    from_memory: bool,
     /// A base of the caller's choice was there when we began, so what is there now came in between.
     built_once: bool,
     /// A version of ours of which some commit was accepted, or may have been.
@@ -139,6 +141,7 @@ impl Publish {
             avoid: BTreeSet::new(),
             busy: BTreeSet::new(),
             surprise: false,
+            from_memory: false,
             built_once: false,
             landed,
             troubles: BTreeMap::new(),
@@ -221,6 +224,7 @@ impl Publish {
                     self.timer = None;
                 }
             }
+            Event::LeftToNext { message } => drop(self.answered(message)),
             Event::CancelRequested => self.cancelled = true,
         }
     }

@@ -261,6 +261,7 @@ impl Worker {
                 shape: None,
                 first_shape: options.first_shape,
                 attempt,
+                first_try: left.is_none(),
                 tombstone: false,
                 high_water: None,
                 spent: left.as_ref().map(|left| left.header.header().sequence_number),

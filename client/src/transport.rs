@@ -214,6 +214,11 @@ impl ServerClient {
         .boxed()
     }
 
+    /// What was signed here need not be verified when servers tell it.
+    pub(crate) const fn known(&self) -> &Arc<Known> {
+        &self.known
+    }
+
     fn token(&self) -> String {
         self.identity.token.as_ref().map_or_else(String::new, |token| String::clone(token))
     }

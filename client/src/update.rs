@@ -79,6 +79,8 @@ pub struct UpdateOptions {
     pub if_version: Option<VersionId>,
     /// Names the change: the same one again has the same effect, whichever version it is made on.
     pub attempt: AttemptId,
+    /// Whether this is the first try of the change anywhere: see [`PublishOptions`](crate::client::PublishOptions).
+    pub first_try: bool,
     /// The newest version that the caller has ever seen: nothing older is built on.
     pub high_water: Option<HighWater>,
     /// Servers that kept an earlier publish waiting: see [`Suspects`](crate::suspects::Suspects).
@@ -154,8 +156,13 @@ impl Client {
         let mut tries = Tries::new(options.tries, split(&mut options.rng));
         let spent = Arc::new(Spent::new(Arc::clone(&options.journal)));
         let mut unreadable: Option<VersionId> = None;
+        let mut remembered = self.remembered_header(cap, &options);
         loop {
-            let newest = self.newest_header(cap, &mut options).await?;
+            let newest = match remembered.take() {
+                Some(newest) => newest,
+                None => self.newest_header(cap, &mut options).await?,
+            };
+            let was_asked = !newest.remembered;
             options.high_water = newest.high_water;
             let version = newest.header.as_ref().map(SignedHeader::version);
             if options.if_version.is_some_and(|named| version != Some(named)) {
@@ -172,6 +179,10 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             };
+            if !was_asked && matches!(report.outcome, Outcome::Stale { .. }) {
+                // What is remembered was out of date, and no try was made.
+                continue;
+            }
             match tries.after(report.clone()) {
                 Next::Done(published) => {
                     return Ok(Updated { published, report, in_place, publishing });
@@ -185,21 +196,34 @@ impl Client {
         }
     }
 
+    /// The version that is to be changed, if this client has left it a moment ago.
+    fn remembered_header(&self, cap: &WriteCap, options: &UpdateOptions) -> Option<Newest> {
+        let newest = self.newest_remembered(&wanted(cap, options)).filter(|_| options.first_try)?;
+        let version = newest.header.as_ref().map(SignedHeader::version);
+        options.if_version.is_none_or(|named| version == Some(named)).then_some(newest)
+    }
+
     async fn newest_header(
         &self,
         cap: &WriteCap,
         options: &mut UpdateOptions,
     ) -> Result<Newest, UpdateError> {
-        let wanted = Wanted {
-            cap: cap.read_cap(),
-            origin: &options.origin,
-            high_water: options.high_water,
-            suspects: &options.suspects,
-            range: Some(0..0),
-        };
+        let random = split(&mut options.rng);
         let (attempt, first_shape) = (options.attempt, options.first_shape);
-        let found = self.newest_to_change(wanted, attempt, first_shape, split(&mut options.rng));
+        let wanted = wanted(cap, options);
+        let found = self.newest_to_change(wanted, attempt, first_shape, random);
         found.await.map_err(UpdateError::read)
+    }
+}
+
+/// The newest version, to be changed.
+fn wanted<'a>(cap: &WriteCap, options: &'a UpdateOptions) -> Wanted<'a> {
+    Wanted {
+        cap: cap.read_cap(),
+        origin: &options.origin,
+        high_water: options.high_water,
+        suspects: &options.suspects,
+        range: Some(0..0),
     }
 }
 

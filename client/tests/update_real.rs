@@ -32,6 +32,7 @@ fn options(seed: u64, spools: &Path) -> UpdateOptions {
     // Not the submissions that the stage draws.
     let mut rng = ChaCha8Rng::seed_from_u64(1_000_000 + seed);
     UpdateOptions {
+        first_try: true,
         origin: Origin::CapHolder,
         first_shape: shape(),
         if_version: None,
@@ -282,7 +283,8 @@ async fn a_change_that_is_repeated_takes_effect_once() {
     let client = grid.client();
     let change = change(Place::End, b"once", Then::Keeps);
     let (version, ..) = update(&client, &file, &change, options(1, folder.path())).await;
-    let again = client.update(&file.cap, &change, options(1, folder.path())).await.unwrap();
+    let again = UpdateOptions { first_try: false, ..options(1, folder.path()) };
+    let again = client.update(&file.cap, &change, again).await.unwrap();
     assert_eq!((again.published.version, again.published.repeated), (version, true));
     again.publishing.settled().await;
     assert_eq!(read(&client, &file).await.len(), 2 * SEGMENT + 4);

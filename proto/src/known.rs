@@ -50,10 +50,7 @@ impl Known {
         storage_index: StorageIndex,
         message: &wire::SignedHeader,
     ) -> Result<SignedHeader, ConvertError> {
-        let place = tagged(
-            "known-header",
-            &[storage_index.as_bytes(), &message.header, &message.verify_key, &message.signature],
-        );
+        let place = place_of_header(storage_index, message);
         if let Some(Statement::Header(header)) = self.recent.get(&place) {
             return Ok(header);
         }
@@ -76,16 +73,7 @@ impl Known {
         storage_index: StorageIndex,
         message: &wire::Certificate,
     ) -> Result<Certificate, ConvertError> {
-        let place = tagged(
-            "known-certificate",
-            &[
-                storage_index.as_bytes(),
-                &message.sequence_number.to_be_bytes(),
-                &message.version_id,
-                &message.verify_key,
-                &message.signature,
-            ],
-        );
+        let place = place_of_certificate(storage_index, message);
         if let Some(Statement::Certificate(certificate)) = self.recent.get(&place) {
             return Ok(*certificate);
         }
@@ -99,6 +87,32 @@ impl Known {
         self.recent.insert(place, Statement::Certificate(Arc::new(certificate)));
         Ok(certificate)
     }
+}
+
+impl Known {
+    /// Remembers a header that was signed or verified here: it will be told by others.
+    pub fn note_header(&self, header: &SignedHeader) {
+        let place = place_of_header(header.header().storage_index, &header.into());
+        self.recent.insert(place, Statement::Header(header.clone()));
+    }
+
+    /// Remembers a certificate that was signed or verified here.
+    pub fn note_certificate(&self, certificate: &Certificate) {
+        let file = certificate.verify_key().storage_index();
+        let place = place_of_certificate(file, &certificate.into());
+        self.recent.insert(place, Statement::Certificate(Arc::new(*certificate)));
+    }
+}
+
+fn place_of_header(file: StorageIndex, message: &wire::SignedHeader) -> Digest32 {
+    let wire::SignedHeader { header, verify_key, signature } = message;
+    tagged("known-header", &[file.as_bytes(), header, verify_key, signature])
+}
+
+fn place_of_certificate(file: StorageIndex, message: &wire::Certificate) -> Digest32 {
+    let number = message.sequence_number.to_be_bytes();
+    let wire::Certificate { version_id, verify_key, signature, .. } = message;
+    tagged("known-certificate", &[file.as_bytes(), &number, version_id, verify_key, signature])
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +148,16 @@ mod tests {
         let (known, file) = (Known::default(), VerifyKey::of(&key()).storage_index());
         let first = known.certificate(file, &certificate(1)).unwrap();
         assert_eq!(known.certificate(file, &certificate(1)), Ok(first));
+        assert_eq!(known.recent.len(), 1);
+    }
+
+    #[test]
+    fn what_was_signed_here_is_recognised_when_others_tell_it() {
+        let (known, file) = (Known::default(), VerifyKey::of(&key()).storage_index());
+        let number = SequenceNumber::new(1).unwrap();
+        let signed = Certificate::sign(&key(), number, VersionId::new([9; 32]));
+        known.note_certificate(&signed);
+        assert_eq!(known.certificate(file, &certificate(1)), Ok(signed));
         assert_eq!(known.recent.len(), 1);
     }
 

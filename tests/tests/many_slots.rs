@@ -130,6 +130,7 @@ async fn publish_one(client: Client, file: u64) -> bool {
         shape: None,
         first_shape: shape,
         attempt: fresh_attempt_id(&mut rng, Duration::ZERO),
+        first_try: true,
         tombstone: false,
         high_water: None,
         spent: None,

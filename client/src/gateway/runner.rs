@@ -173,6 +173,7 @@ impl Runner {
             shape,
             first_shape: shape.or(known.shape).unwrap_or_else(Shape::default),
             attempt,
+            first_try: false,
             tombstone: false,
             high_water: known.high_water,
             suspects: self.suspects().at(UnixMillis::now().into()),

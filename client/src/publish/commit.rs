@@ -143,8 +143,12 @@ impl Publish {
 
     pub(super) fn maintain_committing(&mut self, header: &SignedHeader) {
         self.ask_after_lost_answers();
-        let accepted = self.accepted_placement();
         let open = self.lanes.values().any(Lane::is_open);
+        if open && self.has_quorum() && !self.commits_are_late() {
+            // What there is to decide is decided with the others' answers, or without them once they are late.
+            return;
+        }
+        let accepted = self.accepted_placement();
         if self.accepted_suffice(header, &accepted) {
             self.note_quorum();
             if !open || self.commits_are_late() {
@@ -202,6 +206,11 @@ impl Publish {
         if let Phase::Committing { since, quorum_after, .. } = &mut self.phase {
             quorum_after.get_or_insert(self.now.since(*since));
         }
+    }
+
+    /// Whether a quorum was accepted already.
+    const fn has_quorum(&self) -> bool {
+        matches!(self.phase, Phase::Committing { quorum_after: Some(_), .. })
     }
 
     fn commits_late_at(&self) -> Option<Millis> {

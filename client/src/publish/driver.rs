@@ -6,25 +6,29 @@
 //! - `encode`: an encoding pass that feeds the lanes
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tarn_proto::{Certificate, ConversationId, StoreId};
+use ed25519_dalek::SigningKey;
+use tarn_proto::{Certificate, ConversationId, SlotState, StoreId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use super::Publish;
 use super::action::{Action, Cut, Draft, PrepareLane};
 use super::event::Event;
-use super::outcome::Report;
+use super::outcome::{Outcome, Published, Report};
 use super::publishing::{Content, Job, Journal, Status};
-use crate::caps::{ReadCap, WriteCap};
+use super::{Learnt, Publish};
+use crate::caps::ReadCap;
 use crate::encode::workers::Workers;
+use crate::lately::{Certificates, Lately, Taken};
+use crate::quorum::Terms;
 use crate::regenerate::Brought;
-use crate::servermap::Failure;
+use crate::servermap::{Failure, ServerMap};
 use crate::time::Millis;
 use crate::transport::ServerClient;
 
@@ -40,7 +44,8 @@ const MESSAGE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What every spawned action may use.
 struct Context {
-    write_cap: WriteCap,
+    /// Derived once: that takes as long as to sign.
+    signing_key: SigningKey,
     read_cap: ReadCap,
     content: Content,
     servers: Arc<BTreeMap<StoreId, ServerClient>>,
@@ -49,6 +54,12 @@ struct Context {
     attempt: tarn_proto::AttemptId,
     events: mpsc::UnboundedSender<Event>,
     acknowledged: AtomicU64,
+    /// What servers said when they had written.
+    left: Mutex<BTreeMap<StoreId, SlotState>>,
+    /// The certificate of what was published, once it is signed.
+    certificate: OnceLock<Certificate>,
+    /// Nobody waits any more for a next publish to take certificates along.
+    hurry: CancellationToken,
 }
 
 impl Context {
@@ -66,6 +77,7 @@ impl Context {
             | Event::Progressed { .. }
             | Event::Stalled { .. }
             | Event::Extended { .. }
+            | Event::LeftToNext { .. }
             | Event::Journaled
             | Event::TimedOut { .. }
             | Event::CancelRequested => {}
@@ -89,6 +101,11 @@ pub(super) struct Driver {
     total: Option<u64>,
     tasks: JoinSet<()>,
     lanes: BTreeMap<ConversationId, LaneHandle>,
+    lately: Lately,
+    /// What the publish before left, until its certificates are taken along.
+    taken: Option<Taken>,
+    /// The certificates of what was published, while they may wait.
+    certificates: Option<Certificates>,
 }
 
 /// The driver's end of a lane. The lane ends when this is dropped or aborted.
@@ -103,14 +120,22 @@ impl Driver {
         events: mpsc::UnboundedSender<Event>,
         queue: mpsc::UnboundedReceiver<Event>,
         told: oneshot::Sender<Report>,
+        hurry: CancellationToken,
     ) -> (Self, watch::Receiver<Status>) {
         let attempt = job.request.attempt;
-        let machine = Publish::new(job.request, job.roster, job.patience, job.rng);
+        // Whatever this publish does, what was left before is out of date.
+        let taken = job.lately.take(job.request.storage_index);
+        let taken = taken.filter(|_| job.first_try && job.content.is_small());
+        let mut request = job.request;
+        if let (None, Some(taken)) = (&request.map, &taken) {
+            request.map = Some(Learnt::Remembered(taken.map()));
+        }
+        let machine = Publish::new(request, job.roster, job.patience, job.rng);
         let progress = machine.progress();
         let (status, watcher) = watch::channel(Status { progress, acknowledged: 0, total: None });
         let context = Arc::new(Context {
             read_cap: job.write_cap.read_cap(),
-            write_cap: job.write_cap,
+            signing_key: job.write_cap.signing_key(),
             content: job.content,
             servers: job.servers,
             journal: job.journal,
@@ -118,6 +143,9 @@ impl Driver {
             attempt,
             events,
             acknowledged: AtomicU64::new(0),
+            left: Mutex::default(),
+            certificate: OnceLock::new(),
+            hurry,
         });
         let driver = Self {
             context,
@@ -129,6 +157,9 @@ impl Driver {
             total: None,
             tasks: JoinSet::new(),
             lanes: BTreeMap::new(),
+            lately: job.lately,
+            taken,
+            certificates: None,
         };
         (driver, watcher)
     }
@@ -174,6 +205,11 @@ impl Driver {
             }
             Action::Prepare { draft, finalize, ancestors, lanes } => {
                 self.total = self.machine_total(&lanes, &draft);
+                if let Some((_, version)) = finalize
+                    && let Some(taken) = self.taken.take()
+                {
+                    taken.goes_along(version, lanes.iter().map(|lane| lane.server).collect());
+                }
                 let mut encoding = Encoding::new(Arc::clone(&context), draft, finalize, ancestors);
                 for lane in lanes {
                     let server = lane.server;
@@ -218,10 +254,9 @@ impl Driver {
                 self.tasks.spawn(call.instrument(call_span(server, "bring")));
             }
             Action::Finalize { message, server, sequence_number, version } => {
+                let waiting = self.certificates.clone();
                 let call = async move {
-                    let key = context.write_cap.signing_key();
-                    let certificate = Certificate::sign(&key, sequence_number, version);
-                    context.finalize(message, server, certificate).await;
+                    context.leave(message, server, (sequence_number, version), waiting).await;
                 };
                 self.tasks.spawn(call.instrument(call_span(server, "finalize")));
             }
@@ -234,11 +269,29 @@ impl Driver {
             }
             Action::Finish(report) => {
                 tracing::debug!(outcome = ?report.outcome, elapsed = %report.elapsed, "ended");
+                self.remember(&report.outcome);
                 if let Some(told) = self.told.take() {
                     // The caller may have gone in this very moment.
                     let _ = told.send(report);
                 }
             }
+        }
+    }
+
+    /// A next publish may begin from what this one left, if every server of the window said what that is.
+    fn remember(&mut self, outcome: &Outcome) {
+        let Some(Published { header: Some(header), .. }) = outcome.published() else { return };
+        let answers =
+            std::mem::take(&mut *self.context.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_left = |store: &StoreId| {
+            let current = answers.get(store).and_then(SlotState::current);
+            current.is_some_and(|current| current.header.version() == header.version())
+        };
+        if Terms::from(header.header()).windows().all(|window| window.stores().iter().all(is_left))
+        {
+            let map = ServerMap { answers, failures: BTreeMap::new() };
+            let file = header.header().storage_index;
+            self.certificates = Some(self.lately.remember(file, map, header.version()));
         }
     }
 

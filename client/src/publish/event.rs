@@ -73,6 +73,11 @@ pub enum Event {
         /// The commit or bring message.
         message: MessageId,
     },
+    /// The certificate goes along with the next publish of this file.
+    LeftToNext {
+        /// The finalize message.
+        message: MessageId,
+    },
     /// No answer will come to this message.
     Failed {
         /// The message.

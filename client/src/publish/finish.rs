@@ -29,6 +29,10 @@ impl Publish {
         if self.rounds >= ROUNDS_MAX {
             return self.finish_unchanged(Outcome::Contended);
         }
+        if self.from_memory && matches!(self.phase, Phase::Preparing { .. }) {
+            // What is remembered was out of date: nobody needs to be given way.
+            return self.map();
+        }
         let bound = (BACK_OFF_FIRST << self.rounds.min(16)).min(BACK_OFF_MAX);
         let wait = self.rng.random_range(0..=bound);
         self.phase = Phase::BackingOff { until: self.now + Millis(wait) };

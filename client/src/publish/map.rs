@@ -5,16 +5,23 @@ use std::collections::BTreeSet;
 use tarn_proto::{SequenceNumber, Shape, SignedHeader, SlotState, StoreId, VersionId};
 
 use super::outcome::{During, Landed, Outcome, Published, Shortfall};
-use super::{Follows, Kind, Phase, Publish, ROUNDS_UNANSWERED_MAX};
+use super::{Follows, Kind, Learnt, Phase, Publish, ROUNDS_UNANSWERED_MAX};
 use crate::base::{Base, Choice, Evidence, Origin, Undecided};
 use crate::bring::Bring;
 use crate::quorum::{Placement, is_quorum};
-use crate::servermap::{Failure, Mapping, stores_to_ask};
+use crate::servermap::{Failure, Mapping, ServerMap, stores_to_ask};
 
 impl Publish {
     /// Begins with what the caller has learnt, or by asking.
     pub(super) fn begin(&mut self) {
-        let Some(map) = self.request.map.take() else { return self.map() };
+        match self.request.map.take() {
+            Some(Learnt::Asked(map)) => self.begin_with(map),
+            Some(Learnt::Remembered(map)) => self.begin_from_memory(map),
+            None => self.map(),
+        }
+    }
+
+    fn begin_with(&mut self, map: ServerMap) {
         self.rounds += 1;
         for &server in map.answers.keys() {
             self.heard.answered(server);
@@ -26,9 +33,36 @@ impl Publish {
         self.choose();
     }
 
+    /// Builds on what is remembered, if that is what the caller wants to follow and leaves nothing to find out; else asks.
+    fn begin_from_memory(&mut self, map: ServerMap) {
+        let evidence = map.evidence();
+        let Choice::Chosen { base, .. } = map.choose(&self.request.origin) else {
+            return self.map();
+        };
+        let nothing_of_ours = evidence.published_by(self.request.attempt).is_none()
+            && base
+                .version()
+                .is_none_or(|version| evidence.carried_by(version, self.request.attempt).is_none())
+            && self.links_wanted(&base, &evidence).is_none();
+        let answered = base.window().stores().iter().all(|s| map.answers.contains_key(s));
+        if !nothing_of_ours
+            || !answered
+            || self.landed.is_some()
+            || self.below_high_water(&base).is_some()
+            || !self.may_follow(&base)
+        {
+            return self.map();
+        }
+        self.rounds += 1;
+        self.from_memory = true;
+        self.servermap = map;
+        self.build_on(&base, &evidence);
+    }
+
     /// Begins a round.
     pub(super) fn map(&mut self) {
         self.rounds += 1;
+        self.from_memory = false;
         self.lanes.clear();
         // What a server said to an earlier round says nothing of now.
         self.outstanding.retain(|_, message| message.kind != Kind::Query);
@@ -179,13 +213,7 @@ impl Publish {
             // What is there now may have been built on ours: another version of ours would be a second effect.
             return self.finish(Outcome::Partial(landed));
         }
-        let follows = match self.request.follows {
-            Follows::Whatever => true,
-            Follows::Version(version) => base.version() == Some(version),
-            Follows::Nothing => base.version().is_none(),
-        };
-        let follows = follows
-            && self.request.input.changes().is_none_or(|named| base.version() == Some(named));
+        let follows = self.may_follow(base);
         if !follows && let Some(named) = self.went_back(base) {
             let silent = self.servermap.failures.keys().copied().collect();
             return self.undecided(Undecided::InDoubt { silent, newest: named });
@@ -198,9 +226,20 @@ impl Publish {
                 Outcome::Stale { now: newest }
             });
         }
-        self.built_once = true;
+        self.built_once = !self.from_memory;
         self.base = Some(base.clone());
         self.prepare(base, evidence);
+    }
+
+    /// Whether this is what the caller wants to follow.
+    fn may_follow(&self, base: &Base) -> bool {
+        let version = base.version();
+        let follows = match self.request.follows {
+            Follows::Whatever => true,
+            Follows::Version(named) => version == Some(named),
+            Follows::Nothing => version.is_none(),
+        };
+        follows && self.request.input.changes().is_none_or(|named| version == Some(named))
     }
 
     /// The version of the caller's choice that we had built on, if what is chosen now is older than that: too little of it

@@ -300,7 +300,10 @@ impl Publish {
     }
 
     fn surprised(&mut self, server: StoreId) {
-        self.trouble(server, During::Prepare, Failure::Refused(Refusal::Conflict));
+        // No server is to blame for what nobody asked it.
+        if !self.from_memory {
+            self.trouble(server, During::Prepare, Failure::Refused(Refusal::Conflict));
+        }
         self.surprise = true;
     }
 

@@ -10,6 +10,7 @@ use tarn_proto::splice::Fringe;
 use tarn_proto::{SignedHeader, StoreId, VersionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::driver::Driver;
@@ -19,9 +20,13 @@ use super::{Input, Progress, Request, Roster};
 use crate::caps::WriteCap;
 use crate::encode::source::{Once, Source};
 use crate::encode::workers::Workers;
+use crate::lately::Lately;
 use crate::quorum::Placement;
 use crate::servermap::Patience;
 use crate::transport::ServerClient;
+
+/// Bytes that are sent without asking first: two segments of the default size.
+const SMALL: u64 = 384 << 10;
 
 /// What a publish needs from outside.
 pub struct Job {
@@ -43,6 +48,10 @@ pub struct Job {
     pub journal: Arc<dyn Journal>,
     /// Where the source is read and encoded, and the journal written.
     pub workers: Workers,
+    /// Whether nobody can have tried this submission before.
+    pub first_try: bool,
+    /// What publishes of the same client have left on servers a moment ago.
+    pub lately: Lately,
 }
 
 /// What a version is made of.
@@ -74,6 +83,14 @@ impl Content {
             Self::Whole(source) => Input::Whole { length: source.length() },
             Self::Part { of, length, .. } => Input::Part { of: *of, length: *length },
             Self::Once(_) => Input::Once,
+        }
+    }
+
+    /// Whether it is sent without asking first. To send much for nothing would cost more than to ask.
+    pub(crate) const fn is_small(&self) -> bool {
+        match self {
+            Self::Whole(source) | Self::Part { source, .. } => source.length() <= SMALL,
+            Self::Once(_) => false,
         }
     }
 }
@@ -109,6 +126,7 @@ pub struct Publishing {
     report: oneshot::Receiver<Report>,
     events: mpsc::UnboundedSender<Event>,
     status: watch::Receiver<Status>,
+    hurry: CancellationToken,
     driver: JoinHandle<()>,
 }
 
@@ -138,8 +156,10 @@ impl Publishing {
             file = %job.request.storage_index,
             version = tracing::field::Empty,
         );
-        let (driver, status) = Driver::new(job, events.clone(), queue, told);
-        Self { report, events, status, driver: tokio::spawn(driver.run().instrument(span)) }
+        let hurry = CancellationToken::new();
+        let (driver, status) = Driver::new(job, events.clone(), queue, told, hurry.clone());
+        let driver = tokio::spawn(driver.run().instrument(span));
+        Self { report, events, status, hurry, driver }
     }
 
     /// Waits for the outcome. May be called again only after it was dropped unfinished.
@@ -158,8 +178,15 @@ impl Publishing {
         self.status.clone()
     }
 
-    /// Waits until the courtesies after the report are done too: certificates left, missing shares brought.
+    /// Waits until the courtesies after the report are done too: certificates left, missing shares brought. Certificates
+    /// that wait for a next publish of the file do not wait any more.
     pub async fn settled(self) {
+        self.hurry.cancel();
+        self.settled_in_time().await;
+    }
+
+    /// The same, and a next publish of the file, if it comes in a moment, takes the certificates along.
+    pub async fn settled_in_time(self) {
         // A driver ends by itself, or with its runtime.
         let _ = self.driver.await;
     }

@@ -33,13 +33,23 @@ pub struct Request {
     /// Servers that kept an earlier publish waiting: they are asked too, and nobody waits for them while the others
     /// suffice.
     pub suspects: BTreeSet<StoreId>,
-    /// What servers held a moment ago, if the caller has asked them with this attempt: the first round begins with it, later
-    /// ones ask. A map is no snapshot anyhow: one that is out of date costs that round.
-    pub map: Option<ServerMap>,
+    /// What the caller knows of the servers: the first round begins with it, later ones ask. A map is no snapshot anyhow:
+    /// one that is out of date costs that round.
+    pub map: Option<Learnt>,
     /// What the new version is made of.
     pub input: Input,
     /// Whether the file is to be deleted.
     pub tombstone: bool,
+}
+
+/// What is known of the servers before a publish begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Learnt {
+    /// What they said when they were asked for this publish, with its attempt.
+    Asked(ServerMap),
+    /// What an earlier publish of the same caller left on them. Only what can be built on as it is counts, and nothing is
+    /// concluded from it: what came since is no surprise.
+    Remembered(ServerMap),
 }
 
 /// What a new version is made of, as far as a publish depends on it.

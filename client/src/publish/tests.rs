@@ -5,6 +5,7 @@ mod conflicts;
 mod given_maps;
 mod happy_path;
 mod lost_answers;
+mod memory;
 mod once;
 mod outcomes;
 mod parts;
@@ -26,7 +27,7 @@ use tarn_proto::{
 use super::action::{Action, Cut, Draft, MessageId, PrepareLane};
 use super::event::Event;
 use super::outcome::{Outcome, Report};
-use super::{Follows, Input, Publish, Request, Roster};
+use super::{Follows, Input, Learnt, Publish, Request, Roster};
 use crate::base::Origin;
 use crate::servermap::{Failure, Patience};
 use crate::time::Millis;

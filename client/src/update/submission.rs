@@ -80,12 +80,14 @@ impl<'a> Submission<'a> {
     }
 
     fn begin(&mut self, content: Content, left: Option<Landed>) -> Publishing {
+        let remembers = std::mem::take(&mut self.newest.remembered);
         let options = PublishOptions {
             origin: self.options.origin.clone(),
             follows: self.newest.follows,
             shape: None,
             first_shape: self.options.first_shape,
             attempt: self.options.attempt,
+            first_try: remembers,
             tombstone: false,
             high_water: self.options.high_water,
             spent: self.spent.last(),
@@ -94,8 +96,8 @@ impl<'a> Submission<'a> {
             journal: Arc::<Spent>::clone(&self.spent),
             rng: split(&mut self.options.rng),
         };
-        // Whoever tries again asks again.
-        let map = self.newest.map.take();
+        // Whoever tries again asks again; what is remembered, the publish remembers itself.
+        let map = self.newest.map.take().filter(|_| !remembers);
         self.client.begin(self.cap.clone(), content, map, options)
     }
 

@@ -110,6 +110,7 @@ async fn updated(table: &mut Table, stage: &Stage, drops: Drops) {
 fn update_options(stage: &Stage, spools: &Path) -> UpdateOptions {
     let options = stage.options();
     UpdateOptions {
+        first_try: true,
         origin: options.origin,
         first_shape: options.first_shape,
         if_version: None,

@@ -90,6 +90,7 @@ impl RealGrid {
             shape: None,
             first_shape: file.shape,
             attempt: fresh_attempt_id(&mut rng, Duration::from_secs(self.seed)),
+            first_try: true,
             tombstone: false,
             high_water: None,
             spent: None,

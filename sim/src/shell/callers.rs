@@ -15,6 +15,7 @@ use tarn_client::caps::fresh_attempt_id;
 use tarn_client::encode::source::Source;
 use tarn_client::encode::workers::Workers;
 use tarn_client::fetch::driver::Clients;
+use tarn_client::lately::Lately;
 use tarn_client::publish::outcome::{Outcome, Report};
 use tarn_client::publish::publishing::{Content, Job, Journal, JournalError, Publishing};
 use tarn_client::publish::{Follows, Input, Request};
@@ -47,6 +48,7 @@ pub(super) struct Caller {
     files: Arc<Vec<File>>,
     rng: ChaCha8Rng,
     pub(super) clients: Clients,
+    lately: Lately,
     known: BTreeMap<u8, VersionId>,
     high_water: BTreeMap<u8, HighWater>,
     /// From when on none of its own earlier publishes can be under way any more.
@@ -84,6 +86,7 @@ impl Caller {
             files: Arc::clone(files),
             rng: stream(options.seed, "caller", host.0.into()),
             clients: Arc::new(clients.collect()),
+            lately: Lately::default(),
             known: BTreeMap::new(),
             high_water: BTreeMap::new(),
             alone_from: Duration::ZERO,
@@ -240,6 +243,8 @@ impl Caller {
             rng: self.draw_rng(),
             journal: Arc::new(Decisions(Arc::clone(&self.world))),
             workers: Workers::InPlace,
+            first_try: true,
+            lately: self.lately.clone(),
         }
     }
 

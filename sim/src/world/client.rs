@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tarn_client::base::Origin;
 use tarn_client::fetch::{Run, RunId};
 use tarn_client::publish::action::{Draft, MessageId};
-use tarn_client::publish::{self, Follows, Input, Publish, Roster};
+use tarn_client::publish::{self, Follows, Input, Learnt, Publish, Roster};
 use tarn_client::retrieve::{self, Retrieve};
 use tarn_client::time::Millis;
 use tarn_proto::{
@@ -302,6 +302,9 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
     // Whoever repeats a submission asks what servers remember of it.
     let is_new = task.resumes.is_none() && oracle.tries(task.submission.attempt()).next().is_none();
     let map = oracle.map(task.caller).filter(|_| is_new).cloned();
+    // A change of a part may have asked first; all else goes by what the caller remembers.
+    let has_asked = task.part && task.seed.is_multiple_of(2);
+    let learnt = if has_asked { Learnt::Asked } else { Learnt::Remembered };
     let length = task.content();
     let input = match follows {
         _ if task.is_read_once() => Input::Once,
@@ -319,7 +322,7 @@ fn publish_request(task: &PublishTask, setup: &Setup, oracle: &Oracle) -> publis
         spent: task.spent.and_then(SequenceNumber::new).max(left_number),
         left,
         suspects: oracle.suspects(task.caller),
-        map,
+        map: map.map(learnt),
         input,
         tombstone: task.tombstone,
     }

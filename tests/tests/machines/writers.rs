@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tarn_client::base::Origin;
 use tarn_client::publish::event::Event;
-use tarn_client::publish::{Follows, Input, Publish, Request, Roster};
+use tarn_client::publish::{Follows, Input, Learnt, Publish, Request, Roster};
 use tarn_client::servermap::Patience;
 use tarn_client::time::Millis;
 use tarn_proto::{AttemptId, Shape, StoreId};
@@ -38,6 +38,7 @@ impl World {
                 Input::Whole { length: LENGTH }
             }
         };
+        let learnt = if id.is_multiple_of(2) { Learnt::Asked } else { Learnt::Remembered };
         let request = Request {
             storage_index: self.storage_index(),
             attempt,
@@ -50,7 +51,7 @@ impl World {
             suspects: BTreeSet::new(),
             left: None,
             // What is known now may be long out of date when it begins.
-            map: (id % 3 == 2).then(|| self.map(attempt)),
+            map: (id % 3 == 2).then(|| learnt(self.map(attempt))),
             input,
             tombstone: false,
         };

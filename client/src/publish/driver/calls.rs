@@ -1,12 +1,14 @@
 //! What the driver asks of a server in one call, and of the journal: each ends by telling one event.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tarn_proto::{
-    Certificate, ConversationId, HistoryQuery, SequenceNumber, SignedHeader, StoreId,
+    Certificate, ConversationId, HistoryQuery, SequenceNumber, SignedHeader, SlotState, StoreId,
+    VersionId,
 };
 
 use super::{Context, MESSAGE_DEADLINE};
+use crate::lately::Certificates;
 use crate::publish::action::MessageId;
 use crate::publish::event::Event;
 use crate::quorum::Placement;
@@ -37,6 +39,11 @@ impl Context {
         });
     }
 
+    /// A server said what it holds, having written.
+    pub(super) fn note_left(&self, state: SlotState) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(state.store, state);
+    }
+
     pub(super) async fn journal(self: Arc<Self>, header: SignedHeader, placement: Placement) {
         let context = Arc::clone(&self);
         let recorded = self.workers.run(move || context.journal.record(&header, &placement)).await;
@@ -61,16 +68,30 @@ impl Context {
         });
     }
 
-    pub(super) async fn finalize(
+    /// Leaves the certificate of what was published with a server, unless a next publish takes it along in a moment.
+    pub(super) async fn leave(
         &self,
         message: MessageId,
         server: StoreId,
-        certificate: Certificate,
+        (sequence_number, version): (SequenceNumber, VersionId),
+        waiting: Option<Certificates>,
     ) {
+        if let Some(waiting) = waiting
+            && !waiting.goes_alone(server, &self.hurry).await
+        {
+            return self.tell(Event::LeftToNext { message });
+        }
+        let certificate = self
+            .certificate
+            .get_or_init(|| Certificate::sign(&self.signing_key, sequence_number, version));
+        self.finalize(message, server, certificate).await;
+    }
+
+    async fn finalize(&self, message: MessageId, server: StoreId, certificate: &Certificate) {
         let storage_index = certificate.verify_key().storage_index();
         let finalized = match self.server(server) {
             Ok(server) => server
-                .finalize(storage_index, &certificate, MESSAGE_DEADLINE)
+                .finalize(storage_index, certificate, MESSAGE_DEADLINE)
                 .await
                 .map_err(|error| match error {
                     FinalizeError::Call(error) => Failure::from(error),

@@ -103,7 +103,7 @@ impl Feed {
         self.pieces(&mut sender).await.ok()?;
         let header = self.complete.wait_for(Option::is_some).await.ok()?.clone()?;
         let statement = Statement::Prepare { store: self.server, header: header.bytes() };
-        let prepare = statement.sign(&self.context.write_cap.signing_key());
+        let prepare = statement.sign(&self.context.signing_key);
         sender.seal_prepare(header.bytes().clone(), prepare, None).await.ok()?;
         Some(Fed { sender, header, prepare })
     }
@@ -216,7 +216,8 @@ impl Talk {
             Ok(Answer::Extended { promise_ms }) => {
                 self.answered(|message| Event::Extended { message, promise: Millis(promise_ms) })
             }
-            Ok(Answer::Written { .. } | Answer::AlreadyHeld { .. }) => {
+            Ok(Answer::Written { state } | Answer::AlreadyHeld { state }) => {
+                self.context.note_left(state);
                 self.answered(|message| Event::Written { message })
             }
             Ok(Answer::Refused { refusal, state, .. }) => {

@@ -19,7 +19,7 @@ fn map(stores: u8, says: impl Fn(u8) -> Option<SlotState>) -> ServerMap {
 
 /// A publish that begins with this.
 fn knowing(stores: u8, says: impl Fn(u8) -> Option<SlotState>) -> Story {
-    Story::of(stores, |request| request.map = Some(map(stores, says)))
+    Story::of(stores, |request| request.map = Some(Learnt::Asked(map(stores, says))))
 }
 
 fn asked(actions: &[Action]) -> BTreeSet<u8> {

@@ -134,6 +134,7 @@ impl Plant for LateAnswersDropped {
             | Event::Encoded { .. }
             | Event::Progressed { .. }
             | Event::Stalled { .. }
+            | Event::LeftToNext { .. }
             | Event::Journaled
             | Event::JournalFailed { .. }
             | Event::Failed { .. }

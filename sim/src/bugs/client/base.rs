@@ -31,6 +31,7 @@ fn state_of(event: &mut Event) -> Option<&mut SlotState> {
         | Event::Progressed { .. }
         | Event::Stalled { .. }
         | Event::Extended { .. }
+        | Event::LeftToNext { .. }
         | Event::Journaled
         | Event::JournalFailed { .. }
         | Event::Written { .. }

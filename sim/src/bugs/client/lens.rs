@@ -215,6 +215,7 @@ impl<M: Mistake> Plant for Lens<M> {
             | Event::Progressed { .. }
             | Event::Stalled { .. }
             | Event::Extended { .. }
+            | Event::LeftToNext { .. }
             | Event::Journaled
             | Event::JournalFailed { .. }
             | Event::Written { .. }

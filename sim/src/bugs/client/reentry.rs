@@ -106,6 +106,7 @@ impl Plant for InlineReentry {
             | Event::Progressed { .. }
             | Event::Stalled { .. }
             | Event::Extended { .. }
+            | Event::LeftToNext { .. }
             | Event::Journaled
             | Event::JournalFailed { .. }
             | Event::Written { .. }

@@ -9,6 +9,7 @@ use tarn_client::client::Client;
 use tarn_client::encode::source::Source;
 use tarn_client::encode::workers::Workers;
 use tarn_client::fetch::driver::Clients;
+use tarn_client::lately::Lately;
 use tarn_client::placement::Candidate;
 use tarn_client::publish::publishing::{Content, Job, NoJournal, Publishing};
 use tarn_client::publish::{Follows, Request};
@@ -27,6 +28,8 @@ pub(super) const ROUND_TRIP: Duration = Duration::from_millis(2 * ONE_WAY_MS);
 pub(super) struct Quiet {
     pub(super) run: Run,
     pub(super) clients: Clients,
+    /// What that process remembers of its publishes.
+    pub(super) lately: Lately,
     publishes: u8,
 }
 
@@ -35,7 +38,7 @@ impl Quiet {
         let run = Run::new(options, World::new());
         run.stage.machines().iter_mut().for_each(Machine::start);
         let clients = run.caller(HostId(0)).clients;
-        Self { run, clients, publishes: 0 }
+        Self { run, clients, lately: Lately::default(), publishes: 0 }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -77,6 +80,8 @@ impl Quiet {
             rng: stream(0, "publish", self.publishes.into()),
             journal: Arc::new(NoJournal),
             workers: Workers::InPlace,
+            first_try: true,
+            lately: self.lately.clone(),
         });
         let report = publishing.report().await.expect("it is not cut off");
         let took = began.elapsed();
@@ -100,6 +105,7 @@ impl Quiet {
         };
         let file = self.file();
         let options = UpdateOptions {
+            first_try: true,
             origin: Origin::Creator(file.window.clone()),
             first_shape: self.run.options.shape,
             if_version: None,

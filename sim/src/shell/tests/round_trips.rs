@@ -1,6 +1,8 @@
 //! How many round trips an operation takes, counted on virtual time: on a network where every way takes equally long and
 //! nothing else takes any time, what has taken so long has gone back and forth so often.
 
+use tarn_client::lately::Lately;
+
 use super::quiet::{ONE_WAY_MS, ROUND_TRIP, on_a_quiet_grid};
 use super::*;
 
@@ -27,10 +29,26 @@ fn a_connection_that_is_yet_to_be_made_takes_no_round_trip_but_its_own() {
 }
 
 #[test]
-fn a_short_publish_takes_three_round_trips() {
+fn a_short_publish_takes_three_round_trips_and_soon_after_another_two() {
     on_a_quiet_grid(async |quiet| {
         quiet.publish(1_024).await;
-        assert_eq!(quiet.publish(1_024).await, 3 * ROUND_TRIP);
+        assert_eq!(quiet.publish(1_024).await, 2 * ROUND_TRIP);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(quiet.publish(1_024).await, 3 * ROUND_TRIP, "servers are asked after a while");
+        quiet.lately = Lately::default();
+        assert_eq!(quiet.publish(1_024).await, 3 * ROUND_TRIP, "another process asks");
+    });
+}
+
+#[test]
+fn what_is_remembered_and_out_of_date_costs_one_round_trip() {
+    on_a_quiet_grid(async |quiet| {
+        quiet.publish(1_024).await;
+        let remembered = std::mem::take(&mut quiet.lately);
+        quiet.publish(1_024).await;
+        quiet.lately = remembered;
+        assert_eq!(quiet.publish(1_024).await, 4 * ROUND_TRIP);
+        assert_eq!(quiet.publish(1_024).await, 2 * ROUND_TRIP);
     });
 }
 

@@ -190,6 +190,7 @@ impl File {
             shape: None,
             first_shape: Shape::default(),
             attempt: fresh_attempt_id(&mut rng, UnixSeconds::since_epoch()),
+            first_try: true,
             tombstone,
             high_water: None,
             spent: None,
@@ -203,6 +204,7 @@ impl File {
     fn update_options(&self, inputs: &Inputs) -> UpdateOptions {
         let mut rng = rng();
         UpdateOptions {
+            first_try: true,
             origin: Origin::Creator(self.window.clone()),
             first_shape: Shape::default(),
             if_version: None,

@@ -101,6 +101,7 @@ pub(super) fn options(
         shape: file.shape,
         first_shape: file.first_shape,
         attempt: running.attempt(),
+        first_try: false,
         tombstone: false,
         high_water: file.high_water,
         suspects: place.names.lock().suspected()?,

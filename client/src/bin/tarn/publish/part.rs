@@ -68,6 +68,7 @@ pub(super) async fn publish(
     let bytes = content.length();
     let change = Change { at, source: content, then: args.part.then() };
     let options = UpdateOptions {
+        first_try: false,
         origin: file.origin.clone(),
         first_shape: file.first_shape,
         if_version: args.if_version,
