@@ -2,17 +2,18 @@
 //! only commit point there is. Holds no rules; those are the slot's.
 
 mod content;
+mod history;
 mod relocation;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tarn_proto::{
-    Certificate, HistoryEntry, Origin, SequenceNumber, ShareHealth, ShareNumber, SignedHeader,
-    VersionId,
+    Certificate, Origin, SequenceNumber, ShareHealth, ShareNumber, SignedHeader, VersionId,
 };
 
 pub use content::{ChunkId, Content, Extent, INLINE_MAX, INLINE_TOTAL_MAX, Joined, Slices};
+pub use history::{History, HistoryChange, HistoryRecord};
 pub use relocation::Relocation;
 
 /// The durable state of one slot.
@@ -32,7 +33,7 @@ pub struct Manifest {
     /// newest, ascending. They go along with whatever is built on what is held here.
     pub ancestors: Vec<SignedHeader>,
     /// Versions committed here in the last 7 days, at least 64, and what they were built on; ascending sequence number.
-    pub history: Vec<HistoryRecord>,
+    pub history: History,
 }
 
 /// One version with the shares of it kept here.
@@ -60,15 +61,6 @@ pub struct StoredShare {
     pub content: Content,
 }
 
-/// A version that was committed here, or that such a one was built on, and when that was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HistoryRecord {
-    /// What was committed.
-    pub entry: HistoryEntry,
-    /// Seconds since the Unix epoch, by the server's clock. Decides only when the record may be forgotten.
-    pub committed_at: u64,
-}
-
 impl Manifest {
     /// The chunks that some generation lies in. A chunk that no manifest names is garbage.
     pub fn chunks(&self) -> impl Iterator<Item = ChunkId> {
@@ -83,7 +75,8 @@ impl Manifest {
         let headers = self.floor.iter().chain(&self.ancestors);
         let headers = headers.map(|header| 2 * header.bytes().len() as u64).sum::<u64>();
         let generations = self.generations.iter().map(StoredGeneration::weight).sum::<u64>();
-        let records = size_of_val(&*self.certificates) + size_of_val(&*self.history);
+        let history = self.history.len() * size_of::<HistoryRecord>();
+        let records = size_of_val(&*self.certificates) + history;
         headers + generations + records as u64
     }
 

@@ -9,7 +9,9 @@ use tarn_proto::{
 };
 
 use super::{Now, VerifiedWrite, rules};
-use crate::manifest::{HistoryRecord, Manifest, Relocation, StoredGeneration, StoredShare};
+use crate::manifest::{
+    History, HistoryRecord, Manifest, Relocation, StoredGeneration, StoredShare,
+};
 
 /// A version is remembered at least so long, in seconds.
 const HISTORY_KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
@@ -63,9 +65,11 @@ pub(super) fn is_linked(
     header: &SignedHeader,
     ancestors: &[SignedHeader],
 ) -> bool {
-    let remembers = |version| manifest.history.iter().any(|held| held.entry.version == version);
     let below = rules::chain_below(header, ancestors.iter());
-    below.into_iter().all(|ancestor| remembers(ancestor.version()))
+    below.into_iter().all(|ancestor| {
+        let (sequence_number, version) = ancestor.order();
+        manifest.history.remembers(sequence_number, version)
+    })
 }
 
 /// The manifest after a certificate was recorded: nothing older than its version is left.
@@ -149,26 +153,24 @@ fn add_shares(held: &mut StoredGeneration, write: VerifiedWrite, origin: Origin)
 }
 
 /// Remembers a version at its place, once; its time begins anew.
-fn remember(history: &mut Vec<HistoryRecord>, now: Now, header: &SignedHeader) {
+fn remember(history: &mut History, now: Now, header: &SignedHeader) {
     let (sequence_number, version) = header.order();
-    history.retain(|record| record.entry.version != version);
     let entry = HistoryEntry {
         attempt: header.header().attempt,
         version,
         predecessor: header.header().predecessor,
         sequence_number,
     };
-    let at = history.partition_point(|record| record.entry.sequence_number <= sequence_number);
-    history.insert(at, HistoryRecord { entry, committed_at: now.unix_seconds });
+    history.remember(HistoryRecord { entry, committed_at: now.unix_seconds });
 }
 
 /// Forgets from the oldest version up to one that is to be remembered still.
-fn forget(history: &mut Vec<HistoryRecord>, now: Now) {
+fn forget(history: &mut History, now: Now) {
     let forgotten_before = now.unix_seconds.saturating_sub(HISTORY_KEPT_SECONDS);
     let old = history.iter().take_while(|record| record.committed_at < forgotten_before).count();
     let spare = history.len().saturating_sub(HISTORY_KEPT);
     let too_many = history.len().saturating_sub(HISTORY_MAX);
-    history.drain(..old.min(spare).max(too_many));
+    history.forget(old.min(spare).max(too_many));
 }
 
 /// Keeps of the versions not held those that one held was built on, back to one known to have been Published: whoever

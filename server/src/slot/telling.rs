@@ -30,13 +30,8 @@ impl Slot {
     }
 
     fn history(&self, wanted: HistoryQuery) -> Vec<HistoryEntry> {
-        let history = &self.manifest.history;
-        let asked = history.iter().position(|record| record.entry.attempt == wanted.attempt);
-        let since = wanted
-            .since
-            .map(|since| history.partition_point(|record| record.entry.sequence_number < since));
-        let from = asked.into_iter().chain(since).min().unwrap_or(history.len());
-        history[from..].iter().map(|record| record.entry).collect()
+        let told = self.manifest.history.since(wanted.attempt, wanted.since);
+        told.map(|record| record.entry).collect()
     }
 
     fn status(&self, conversation: ConversationId) -> ConversationStatus {

@@ -3,6 +3,7 @@
 use tarn_proto::VersionId;
 
 use super::*;
+use crate::manifest::HistoryRecord;
 use crate::testing::{STORE, Version, Writer, conversation};
 
 mod ancestors;
@@ -83,6 +84,10 @@ fn publish(slot: &mut Slot, number: u8, version: &Version, shares: &[u8]) {
 fn held_versions(manifest: &Manifest) -> Vec<VersionId> {
     let held = manifest.generations.iter();
     held.map(|generation| generation.header.version()).collect()
+}
+
+fn first_record(manifest: &Manifest) -> &HistoryRecord {
+    manifest.history.iter().next().unwrap()
 }
 
 fn next(change: Change) -> Manifest {

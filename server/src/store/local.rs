@@ -250,9 +250,10 @@ impl Store for LocalStore {
         expected: Option<Revision>,
         manifest: Manifest,
     ) -> Result<Revision, StoreError> {
-        let rows = ManifestRows::of(slot, &manifest).map_err(unfit)?;
+        let rows = ManifestRows::without_history(slot, &manifest).map_err(unfit)?;
         let (answer, answered) = oneshot::channel();
-        self.committer.submit(Replace { slot, expected, rows, answer });
+        let history = manifest.history;
+        self.committer.submit(Replace { slot, expected, rows, history, answer });
         answered.await.unwrap_or_else(|_| {
             Err(StoreError::Io {
                 operation: "handing a change to the committer",

@@ -21,7 +21,7 @@ fn a_version_is_brought_where_nothing_was() {
     assert_eq!(held_versions(&manifest), [version.id()]);
     assert_eq!(manifest.generations[0].origin, Origin::Brought);
     assert_eq!(manifest.floor, Some(version.signed.clone()));
-    assert_eq!(manifest.history[0].entry.attempt, version.header().attempt);
+    assert_eq!(first_record(&manifest).entry.attempt, version.header().attempt);
 }
 
 #[test]

@@ -15,8 +15,8 @@ fn a_commit_makes_the_version_current_with_all_its_shares_at_once() {
     assert_eq!(held_shares(&manifest, 0), [0, 2]);
     assert_eq!(manifest.generations[0].origin, Origin::Committed(conversation(1)));
     assert_eq!(manifest.floor, Some(first.signed.clone()));
-    assert_eq!(manifest.history[0].entry.version, first.id());
-    assert_eq!(manifest.history[0].committed_at, at(0).unix_seconds);
+    assert_eq!(first_record(&manifest).entry.version, first.id());
+    assert_eq!(first_record(&manifest).committed_at, at(0).unix_seconds);
 }
 
 #[test]
@@ -253,10 +253,10 @@ fn history_never_outgrows_what_a_state_may_list() {
     let first = writer().version(1, 1, None);
     let second = writer().version(2, 2, Some(first.id()));
     let mut slot = holding(&[&first]);
-    let record = slot.manifest.history[0];
-    slot.manifest.history = vec![record; HISTORY_MAX];
+    let record = *first_record(&slot.manifest);
+    slot.manifest.history = vec![record; HISTORY_MAX].into_iter().collect();
     publish(&mut slot, 1, &second, &[0]);
     assert_eq!(slot.manifest().history.len(), HISTORY_MAX);
-    let last = slot.manifest().history.last().unwrap();
+    let last = slot.manifest().history.iter().last().unwrap();
     assert_eq!(last.entry.version, second.id());
 }

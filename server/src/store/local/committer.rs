@@ -21,7 +21,7 @@ use super::lately::StoredLately;
 use super::rows::ManifestRows;
 use super::sweeper::Bin;
 use super::{lately, schema, tables};
-use crate::manifest::ChunkId;
+use crate::manifest::{ChunkId, History};
 use crate::store::{Revision, StoreError};
 
 /// Most changes in one transaction.
@@ -46,7 +46,9 @@ pub(super) enum Message {
 pub(super) struct Replace {
     pub(super) slot: StorageIndex,
     pub(super) expected: Option<Revision>,
+    /// Without those of the history.
     pub(super) rows: ManifestRows,
+    pub(super) history: History,
     pub(super) answer: oneshot::Sender<Result<Revision, StoreError>>,
 }
 
@@ -366,8 +368,9 @@ fn apply(
     if after.difference(&before).any(|id| !folder.chunk(*id).exists()) {
         return Err(StoreError::Damaged);
     }
-    let rows = mem::take(&mut change.rows);
-    let new = tables::write(connection, change.slot, old.as_ref(), rows).map_err(failed)?;
+    let (rows, history) = (mem::take(&mut change.rows), mem::take(&mut change.history));
+    let new = tables::write(connection, change.slot, old.as_ref(), rows, history);
+    let new = new.map_err(failed)?;
     let revision = new.revision;
     stored.insert(change.slot, new);
     Ok(Applied { revision, dropped: before.difference(&after).copied().collect() })

@@ -25,6 +25,6 @@ pub(super) struct ByBytes;
 
 impl Weighter<StorageIndex, Stored> for ByBytes {
     fn weight(&self, _: &StorageIndex, stored: &Stored) -> u64 {
-        SLOT_BYTES + stored.rows.weight()
+        SLOT_BYTES + stored.weight()
     }
 }

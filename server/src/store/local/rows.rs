@@ -104,6 +104,15 @@ pub enum RowError {
 impl ManifestRows {
     /// The rows of a slot's manifest. Refuses what [`ManifestRows::parse`] would not give back.
     pub fn of(slot: StorageIndex, manifest: &Manifest) -> Result<Self, RowError> {
+        let history = manifest.history.iter().map(HistoryRow::of).collect::<Result<_, _>>()?;
+        Ok(Self { history, ..Self::without_history(slot, manifest)? })
+    }
+
+    /// All of them but those of the history, of which whoever writes them needs only what changed.
+    pub(super) fn without_history(
+        slot: StorageIndex,
+        manifest: &Manifest,
+    ) -> Result<Self, RowError> {
         let floor = manifest.floor.as_ref();
         let generations = manifest.generations.iter();
         let certificates = manifest.certificates.iter();
@@ -121,7 +130,7 @@ impl ManifestRows {
                 .iter()
                 .map(|header| HeaderRow::of(slot, header))
                 .collect::<Result<_, _>>()?,
-            history: manifest.history.iter().map(HistoryRow::of).collect::<Result<_, _>>()?,
+            history: Vec::new(),
         })
     }
 
@@ -224,7 +233,7 @@ impl CertificateRow {
 }
 
 impl HistoryRow {
-    fn of(record: &HistoryRecord) -> Result<Self, RowError> {
+    pub(super) fn of(record: &HistoryRecord) -> Result<Self, RowError> {
         let entry = &record.entry;
         let predecessor = entry.predecessor;
         Ok(Self {
@@ -236,7 +245,7 @@ impl HistoryRow {
         })
     }
 
-    fn parse(&self) -> Result<HistoryRecord, RowError> {
+    pub(super) fn parse(&self) -> Result<HistoryRecord, RowError> {
         let predecessor = self.predecessor.as_deref();
         Ok(HistoryRecord {
             entry: HistoryEntry {

@@ -10,7 +10,7 @@ use tarn_proto::StorageIndex;
 
 use self::generations::{read_generations, write_generations};
 use super::rows::{CertificateRow, HeaderRow, HistoryRow, ManifestRows};
-use crate::manifest::ChunkId;
+use crate::manifest::{ChunkId, History, HistoryChange, HistoryRecord};
 use crate::store::Revision;
 
 /// A slot as it is stored.
@@ -21,8 +21,23 @@ pub(super) struct Stored {
     slot: i64,
     /// The row ids of `rows.generations`.
     generations: Vec<i64>,
-    /// The positions of `rows.history`.
-    history: Vec<i64>,
+    /// The history, unless what is stored has to be written anew.
+    history: Option<StoredHistory>,
+}
+
+/// A history, whose records stand at positions one after the other.
+#[derive(Debug)]
+pub(super) struct StoredHistory {
+    first: i64,
+    pub(super) records: History,
+}
+
+impl Stored {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> u64 {
+        let records = self.history.as_ref().map_or(0, |history| history.records.len());
+        self.rows.weight() + (records * size_of::<HistoryRecord>()) as u64
+    }
 }
 
 /// Reads all rows of a slot. The caller sees to it that one transaction spans the reading.
@@ -43,7 +58,8 @@ pub(super) fn load(
         return Ok(None);
     };
     let (generations, generation_rows) = read_generations(connection, slot)?;
-    let (history, history_rows) = read_history(connection, slot)?;
+    let (positions, history) = read_history(connection, slot)?;
+    let stored_history = StoredHistory::of(&positions, &history);
     Ok(Some(Stored {
         revision,
         rows: ManifestRows {
@@ -52,20 +68,21 @@ pub(super) fn load(
             generations: generation_rows,
             certificates: read_certificates(connection, slot)?,
             ancestors: read_ancestors(connection, slot)?,
-            history: history_rows,
+            history,
         },
         slot,
         generations,
-        history,
+        history: stored_history,
     }))
 }
 
-/// Makes `new` the rows of a slot, given those stored now. Answers what is stored then.
+/// Makes `new` the rows of a slot and `history` its history, given what is stored now. Answers what is stored then.
 pub(super) fn write(
     connection: &Connection,
     slot: StorageIndex,
     old: Option<&Stored>,
     new: ManifestRows,
+    history: History,
 ) -> rusqlite::Result<Stored> {
     let old = match old {
         Some(old) => old,
@@ -98,9 +115,9 @@ pub(super) fn write(
     if old.rows.ancestors != new.ancestors {
         write_ancestors(connection, old.slot, &new.ancestors)?;
     }
-    let history = write_history(connection, old, &new.history)?;
+    let history = write_history(connection, old, history)?;
     let revision = Revision(old.revision.0 + 1);
-    Ok(Stored { revision, rows: new, slot: old.slot, generations, history })
+    Ok(Stored { revision, rows: new, slot: old.slot, generations, history: Some(history) })
 }
 
 /// Whether some manifest names the chunk.
@@ -149,7 +166,7 @@ fn insert_slot(connection: &Connection, slot: StorageIndex) -> rusqlite::Result<
         rows: ManifestRows::default(),
         slot: connection.last_insert_rowid(),
         generations: Vec::new(),
-        history: Vec::new(),
+        history: Some(StoredHistory { first: 0, records: History::default() }),
     })
 }
 
@@ -194,40 +211,55 @@ fn write_ancestors(connection: &Connection, slot: i64, rows: &[HeaderRow]) -> ru
     Ok(())
 }
 
-/// A history mostly forgets at its front and grows at its end: only that is written, unless it was rewritten. Answers
-/// the positions of its records.
+impl StoredHistory {
+    /// None if the rows are no history as it is written.
+    fn of(positions: &[i64], rows: &[HistoryRow]) -> Option<Self> {
+        let first = positions.first().copied().unwrap_or(0);
+        let follow = |pair: &[i64]| pair[0].checked_add(1) == Some(pair[1]);
+        let records = rows.iter().map(|row| row.parse().ok()).collect::<Option<History>>()?;
+        positions.windows(2).all(follow).then_some(Self { first, records })
+    }
+
+    /// Where the record of this index stands.
+    fn position(&self, index: usize) -> i64 {
+        self.first.saturating_add(i64::try_from(index).unwrap_or(i64::MAX))
+    }
+}
+
+/// Writes what changed: a history forgets at its front and grows at its end.
 fn write_history(
     connection: &Connection,
     old: &Stored,
-    new: &[HistoryRow],
-) -> rusqlite::Result<Vec<i64>> {
-    let stored = &old.rows.history;
-    let first_kept = match new.first() {
-        Some(first) => stored.iter().position(|row| row == first),
-        None => None,
-    };
-    let kept = first_kept.filter(|&at| new.starts_with(&stored[at..]));
-    let from = kept.unwrap_or(stored.len());
-    let (staying, next) = (
-        old.history.get(from).copied(),
-        old.history.last().map_or(0, |last| last.saturating_add(1)),
-    );
-    if from > 0 {
+    new: History,
+) -> rusqlite::Result<StoredHistory> {
+    let nothing = StoredHistory { first: 0, records: History::default() };
+    let before = old.history.as_ref().unwrap_or(&nothing);
+    let HistoryChange { forgotten, kept } = new.change_from(&before.records);
+    if old.history.is_none() {
+        connection.prepare_cached("DELETE FROM history WHERE slot = ?1")?.execute([old.slot])?;
+    }
+    let stored = StoredHistory { first: before.position(forgotten), records: new };
+    if forgotten > 0 {
         connection
             .prepare_cached("DELETE FROM history WHERE slot = ?1 AND position < ?2")?
-            .execute([old.slot, staying.unwrap_or(next)])?;
+            .execute([old.slot, stored.first])?;
+    }
+    if forgotten + kept < before.records.len() {
+        connection
+            .prepare_cached("DELETE FROM history WHERE slot = ?1 AND position >= ?2")?
+            .execute([old.slot, stored.position(kept)])?;
     }
     let mut insert = connection.prepare_cached(
         "INSERT INTO history
          (slot, position, attempt, version, predecessor, sequence_number, committed_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    let mut positions = old.history.get(from..).unwrap_or_default().to_vec();
-    for (position, row) in (next..).zip(&new[stored.len() - from..]) {
-        positions.push(position);
+    for (index, record) in (kept..).zip(stored.records.from_index(kept)) {
+        let row = HistoryRow::of(record)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         insert.execute(params![
             old.slot,
-            position,
+            stored.position(index),
             row.attempt.as_ref(),
             row.version.as_ref(),
             row.predecessor.as_deref(),
@@ -235,7 +267,7 @@ fn write_history(
             row.committed_at,
         ])?;
     }
-    Ok(positions)
+    Ok(stored)
 }
 
 fn read_certificates(connection: &Connection, slot: i64) -> rusqlite::Result<Vec<CertificateRow>> {

@@ -4,5 +4,6 @@ mod chunks;
 mod commits;
 mod damage;
 mod folders;
+mod histories;
 mod model;
 mod support;

@@ -108,7 +108,7 @@ impl Author {
             }],
             certificates: vec![self.certificate(sequence_number)],
             ancestors: vec![self.header(sequence_number + 1)],
-            history: vec![record(sequence_number)],
+            history: [record(sequence_number)].into_iter().collect(),
         }
     }
 }
