@@ -31,7 +31,13 @@ fn replay(stage: &mut Stage, owner: &Witness, reader: &Witness) -> Told {
     loop {
         if let Some(told) = publishing.killed_after(stage.moment()) {
             stage.happens("told before their kill", 1);
-            return told.published();
+            let told = told.published();
+            // It is on record until it has been told, and nobody but it knows that it was.
+            if owner.has_unfinished() {
+                let again = owner.resuming(&content).ended().published();
+                assert_eq!(again.id(), told.id(), "{again:#?}");
+            }
+            return told;
         }
         stage.happens("kills", 1);
         // Whoever reads meanwhile may bring what the killed one left.

@@ -26,7 +26,7 @@ pub(super) fn write_manifest(manifest: &Manifest, out: &mut Writer) {
         out.byte(b'z').version(Some(certificate.version()));
     }
     write_ancestors(&manifest.ancestors, out);
-    for record in &manifest.history {
+    for record in manifest.history.iter() {
         out.byte(b'h').version(Some(record.entry.version));
     }
 }

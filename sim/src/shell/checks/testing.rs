@@ -56,5 +56,6 @@ pub(in crate::shell) fn remembering(signed: &SignedHeader) -> Manifest {
         predecessor: header.predecessor,
         sequence_number: header.sequence_number,
     };
-    Manifest { history: vec![HistoryRecord { entry, committed_at: 0 }], ..Manifest::default() }
+    let history = [HistoryRecord { entry, committed_at: 0 }].into_iter().collect();
+    Manifest { history, ..Manifest::default() }
 }
