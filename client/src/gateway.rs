@@ -32,6 +32,8 @@ mod service;
 mod staging;
 mod submission;
 mod tasks;
+#[cfg(test)]
+mod testing;
 
 pub use config::GatewayConfig;
 pub use secret::KeyFileError;

@@ -13,6 +13,10 @@
 //!
 //! An answer, however instant, comes back through the queue, so it can never enter a step that is running.
 
+// What tests of the outside share is used inside, too.
+#[cfg(test)]
+extern crate self as tarn_client;
+
 pub mod base;
 pub mod bring;
 pub mod caps;

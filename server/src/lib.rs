@@ -36,7 +36,7 @@ mod slots;
 pub mod store;
 
 pub use config::ServerConfig;
-pub use serve::{ServeError, serve, serve_connections, transport};
+pub use serve::{Connection, ServeError, connections, serve, serve_connections, transport};
 
 #[cfg(test)]
 mod testing;

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use tarn_proto::wire;
 use tarn_proto::wire::storage_server::StorageServer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,7 +24,7 @@ use crate::scrub::keep_scrubbing;
 use crate::server::Server;
 use crate::service::StorageService;
 use crate::store::Store;
-use connection::Connection;
+pub use connection::{Connection, connections};
 
 /// Larger frames than HTTP/2's 16 KiB spare both sides work.
 const FRAME_BYTES_MAX: u32 = 256 << 10;
@@ -39,12 +39,8 @@ const STREAMS_MAX: u32 = 1024;
 /// How often a silent connection is asked whether it is alive, and how long it may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long an accepted connection may take to begin to speak.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// What clients of a stopping server have, once its tasks have ended, to take the last answers and hang up.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How long accepting rests after it failed: what it lacks, such as descriptors, does not come back at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a server stopped without being told to.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +92,8 @@ where
     // Whatever way this ends, no connection outlives it, and no task that would go on without one.
     let _cut_at_last = cut.clone().drop_guard();
     let _stopped_at_last = server.stopping.clone().drop_guard();
-    let incoming = connections(&server, incoming, cut.clone());
+    let quota = server.config.limits.connection;
+    let incoming = connections(incoming, cut.clone(), move || Ledger::new(quota));
     let storage = StorageServer::new(StorageService::new(Arc::clone(&server)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -149,26 +146,6 @@ pub fn transport() -> tonic::transport::Server {
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
-/// Gives every connection its ledger, and a limit to its life.
-fn connections<S, C: Send>(
-    server: &Server<S>,
-    incoming: impl Stream<Item = std::io::Result<C>> + Send,
-    cut: CancellationToken,
-) -> impl Stream<Item = std::io::Result<Connection<C>>> + Send {
-    let quota = server.config.limits.connection;
-    incoming.then(move |accepted| {
-        let accepted =
-            accepted.map(|io| Connection::new(io, Ledger::new(quota), &cut, SILENCE_MAX));
-        async move {
-            if let Err(error) = &accepted {
-                tracing::warn!(error = error as &dyn std::error::Error, "accepting failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-            accepted
-        }
-    })
-}
-
 /// Comes back when a stopping server has finished its tasks and its clients have had time to hang up.
 async fn drained<S>(server: &Server<S>) {
     server.stopping.cancelled().await;
@@ -186,6 +163,7 @@ mod tests {
     use tokio::io::DuplexStream;
     use tokio::time::Instant;
 
+    use super::connection::ACCEPT_PAUSE;
     use super::*;
     use crate::store::memory::MemoryStore;
     use crate::testing::STORE;

@@ -90,10 +90,10 @@ impl Runner {
                     }
                     // What runs already is what the record says, too: it was read anew.
                     Some(Order::Run { task, .. }) if running.contains_key(&task) => {}
-                    Some(Order::Run { task, follows }) => {
+                    Some(Order::Run { task, follows, work }) => {
                         let cancel = CancellationToken::new();
                         running.insert(task, cancel.clone());
-                        let run = self.clone().run(task, follows, cancel, over.clone());
+                        let run = self.clone().run(task, follows, work, cancel, over.clone());
                         let span = tracing::info_span!("task", %task);
                         let run = all.clone().run_until_cancelled_owned(run.instrument(span));
                         self.0.runs.spawn(run);
@@ -122,14 +122,24 @@ impl Runner {
         self,
         task: TaskId,
         follows: Follows,
+        work: Option<Box<Work>>,
         cancel: CancellationToken,
         over: mpsc::UnboundedSender<TaskId>,
     ) {
-        let mut run = Run { runner: &self, task, over, is_told: false };
-        let mut publishing = match self.begin(task, follows).await {
-            Ok(Some(publishing)) => publishing,
+        let mut run = Run { runner: &self, task, over, content_lasts: false, is_told: false };
+        let work = match work {
+            Some(work) => Ok(Some(*work)),
+            None => self.load(task).await,
+        };
+        let work = match work {
+            Ok(Some(work)) => work,
             Ok(None) => return run.gone(),
             Err(told) => return run.ended(End::Unsettled, told),
+        };
+        run.content_lasts = work.content.inline.is_some();
+        let mut publishing = match self.begin(task, follows, work) {
+            Ok(publishing) => publishing,
+            Err(told) => return run.ended(End::Unsettled, *told),
         };
         let Some(report) = self.watch(task, &mut publishing, &cancel).await else { return };
         self.suspects().note(Duration::from(UnixMillis::now()), &report.heard);
@@ -140,17 +150,19 @@ impl Runner {
         }
     }
 
-    /// Loads the task and begins to publish it. None if it has ended meanwhile. What keeps it from being run may pass, so it
-    /// is to be tried again; the error says how it ended if it never does.
-    async fn begin(&self, task: TaskId, follows: Follows) -> Result<Option<Publishing>, Told> {
+    /// What the task needs; none if it has ended meanwhile. What keeps it from being run, here and in [`Runner::begin`], may
+    /// pass, so it is to be tried again; the error says how it ended if it never does.
+    async fn load(&self, task: TaskId) -> Result<Option<Work>, Told> {
         let runner = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
             let record = runner.0.record.lock().unwrap_or_else(PoisonError::into_inner);
             record.work(task).map_err(|error| error.to_string())
         });
         // Without its row nobody knows whether an earlier run committed anything.
-        let loaded = loaded.await.map_err(|error| error.to_string()).flatten();
-        let Some(work) = loaded.map_err(outcome::unknown)? else { return Ok(None) };
+        loaded.await.map_err(|error| error.to_string()).flatten().map_err(outcome::unknown)
+    }
+
+    fn begin(&self, task: TaskId, follows: Follows, work: Work) -> Result<Publishing, Box<Told>> {
         let failed = |cause: String| match work.journalled {
             Some(_) => outcome::unknown(cause),
             None => outcome::failed(cause),
@@ -161,7 +173,7 @@ impl Runner {
         let source =
             source.map_err(|error| failed(format!("its content cannot be read: {error}")))?;
         let options = self.options(task, follows, work);
-        Ok(Some(self.0.client.publish(cap, source, options)))
+        Ok(self.0.client.publish(cap, source, options))
     }
 
     fn options(&self, task: TaskId, follows: Follows, work: Work) -> PublishOptions {
@@ -217,6 +229,8 @@ struct Run<'a> {
     runner: &'a Runner,
     task: TaskId,
     over: mpsc::UnboundedSender<TaskId>,
+    /// Whether its content goes with its row, and is there for another run as long as its end is not durable.
+    content_lasts: bool,
     is_told: bool,
 }
 
@@ -225,8 +239,9 @@ impl Run<'_> {
     fn ended(&mut self, end: End, outcome: Told) {
         tracing::debug!(outcome = ?outcome.kind(), "a run has ended");
         self.gone();
-        let (task, outcome) = (self.task, Box::new(outcome));
-        self.runner.0.registrar.tell(Request::Ended { task, end, outcome });
+        let Self { task, content_lasts, .. } = *self;
+        let outcome = Box::new(outcome);
+        self.runner.0.registrar.tell(Request::Ended { task, end, outcome, content_lasts });
     }
 
     /// It does not run any more. Told first of all, so that an order to run it again is not taken for this run.

@@ -16,7 +16,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
 use super::board::Board;
@@ -32,8 +32,6 @@ use crate::grid::Grid;
 
 /// The largest message a caller may send: its content comes in pieces.
 const MESSAGE_BYTES_MAX: usize = (8 << 20) + (64 << 10);
-/// How long accepting rests after it failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long callers have, once nothing runs any more, to take their last answers and hang up.
 const HANG_UP: Duration = Duration::from_secs(2);
 
@@ -147,7 +145,7 @@ impl Gateway {
             tcp.map_or_else(|| stream::pending().boxed(), StreamExt::boxed),
             Guard(self.config.token.clone()),
             stopping.clone(),
-            cut.clone(),
+            &cut,
         );
         let local = local.map(UnixListenerStream::new);
         let local = serve_on(
@@ -155,7 +153,7 @@ impl Gateway {
             local.map_or_else(|| stream::pending().boxed(), StreamExt::boxed),
             Guard(None),
             stopping.clone(),
-            cut.clone(),
+            &cut,
         );
         let mut serving = std::pin::pin!(async { tokio::try_join!(remote, local) });
         let early = tokio::select! {
@@ -203,11 +201,10 @@ async fn serve_on<C>(
     incoming: impl Stream<Item = std::io::Result<C>> + Send,
     guard: Guard,
     stopping: CancellationToken,
-    cut: CancellationToken,
+    cut: &CancellationToken,
 ) -> Result<(), ServeError>
 where
-    C: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
-    C::ConnectInfo: Clone + Send + Sync,
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let gateway = GatewayServer::new(Calls(Arc::clone(service)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -219,24 +216,21 @@ where
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    // What it lacks, such as descriptors, does not come back at once.
-    let incoming = incoming.then(|accepted| async {
-        if accepted.is_err() {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-        accepted
-    });
-    let serving = tarn_server::transport()
+    // Whatever way this ends, no connection outlives it.
+    let cut = cut.child_token();
+    let _cut_at_last = cut.clone().drop_guard();
+    let served = tarn_server::transport()
         .add_service(InterceptedService::new(gateway, guard))
         .add_service(health)
         .add_service(described().build_v1()?)
         // What older tools ask for, and Python's.
         .add_service(described().build_v1alpha()?)
-        .serve_with_incoming_shutdown(incoming, stopping.cancelled_owned());
-    match cut.run_until_cancelled(serving).await {
-        Some(served) => Ok(served?),
-        None => Ok(()),
-    }
+        .serve_with_incoming_shutdown(
+            tarn_server::connections(incoming, cut, || ()),
+            stopping.cancelled_owned(),
+        )
+        .await;
+    Ok(served?)
 }
 
 /// Lets in who sends the token, or everybody if there is none.
@@ -259,3 +253,6 @@ impl std::fmt::Debug for Gateway {
         f.debug_struct("Gateway").field("folder", &self.config.folder).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,18 @@
 //! Contents that wait for their task's turn: small ones in its row, long ones each in a file of its own, durable before
 //! the task is accepted. Bounded in sum. They lie there as they came: whoever runs a gateway is trusted with them.
 
-use std::io;
+use std::fs::File;
+use std::future::{pending, ready};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 
 use super::submission::Staged;
 use crate::encode::source::Source;
@@ -19,7 +21,7 @@ use crate::queue::TaskId;
 
 /// Up to so many bytes are kept in the task's row, and cost no file.
 const INLINE_MAX: usize = 64 << 10;
-/// Bytes handed to the file at a time.
+/// Bytes hashed and written at a time.
 const GATHERED: usize = 1 << 20;
 
 /// The folder of contents.
@@ -77,16 +79,17 @@ impl Staging {
 
     /// Begins to take the content of a task.
     pub(super) fn upload(&self, task: TaskId) -> Upload {
-        Upload {
+        let draft = Draft {
             staging: self.clone(),
             task,
-            length: 0,
             digest: Sha256::new(),
-            gathered: BytesMut::new(),
             file: None,
             reserved: 0,
             accepted: false,
-        }
+        };
+        let draft = ready(Ok(draft)).boxed();
+        let length_max = self.body_bytes_max;
+        Upload { draft, gathered: Vec::new(), gathered_bytes: 0, length: 0, length_max }
     }
 
     /// A content that was staged, to be published.
@@ -117,86 +120,124 @@ impl Staging {
     fn path(&self, task: TaskId) -> PathBuf {
         self.folder.join(task.to_string())
     }
-
-    fn reserve(&self, bytes: u64) -> Result<(), StageError> {
-        let reserved = self.staged.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if reserved > self.staged_bytes_max {
-            self.staged.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(StageError::Full { limit: self.staged_bytes_max });
-        }
-        Ok(())
-    }
 }
 
-/// A content on its way in. Dropped before it is accepted, nothing is left of it.
+/// A content on its way in. Dropped before it is finished, nothing is left of it.
 pub(super) struct Upload {
-    staging: Staging,
-    task: TaskId,
+    /// Comes once all that was handed over is hashed and written, which goes on while more comes in.
+    draft: BoxFuture<'static, Result<Draft, StageError>>,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
     length: u64,
-    digest: Sha256,
-    gathered: BytesMut,
-    file: Option<File>,
-    reserved: u64,
-    accepted: bool,
+    length_max: u64,
 }
 
 impl Upload {
     /// Takes the next piece.
-    pub(super) async fn take(&mut self, piece: &Bytes) -> Result<(), StageError> {
+    pub(super) async fn take(&mut self, piece: Bytes) -> Result<(), StageError> {
         self.length += piece.len() as u64;
-        let limit = self.staging.body_bytes_max;
-        if self.length > limit {
-            return Err(StageError::TooLong { limit });
+        if self.length > self.length_max {
+            return Err(StageError::TooLong { limit: self.length_max });
         }
-        self.digest.update(piece);
-        self.gathered.extend_from_slice(piece);
-        if self.gathered.len() >= GATHERED {
-            self.write_out().await?;
+        self.gathered_bytes += piece.len();
+        self.gathered.push(piece);
+        if self.gathered_bytes >= GATHERED {
+            let mut draft = std::mem::replace(&mut self.draft, pending().boxed()).await?;
+            let pieces = std::mem::take(&mut self.gathered);
+            self.gathered_bytes = 0;
+            self.draft = on_a_thread(move || {
+                draft.write(&pieces)?;
+                Ok(draft)
+            });
         }
         Ok(())
     }
 
     /// All has come: makes it durable.
-    pub(super) async fn finish(&mut self) -> Result<Staged, StageError> {
-        let sha256 = self.digest.finalize_reset().into();
-        if self.file.is_none() && self.gathered.len() <= INLINE_MAX {
-            let inline = Some(self.gathered.split().freeze());
-            self.staging.reserve(self.length)?;
-            self.reserved += self.length;
-            return Ok(Staged { length: self.length, sha256, inline });
+    pub(super) async fn finish(self) -> Result<(Staged, Draft), StageError> {
+        let Self { draft, gathered, length, .. } = self;
+        let mut draft = draft.await?;
+        if draft.file.is_none() && gathered.iter().map(Bytes::len).sum::<usize>() <= INLINE_MAX {
+            let content = gathered.concat();
+            draft.digest.update(&content);
+            draft.reserve(length)?;
+            let inline = Some(content.into());
+            return Ok((Staged { length, sha256: draft.digest(), inline }, draft));
         }
-        self.write_out().await?;
-        if let Some(file) = &mut self.file {
-            file.flush().await?;
-            file.sync_all().await?;
-        }
-        File::open(&self.staging.folder).await?.sync_all().await?;
-        Ok(Staged { length: self.length, sha256, inline: None })
+        on_a_thread(move || {
+            draft.write(&gathered)?;
+            draft.sync()?;
+            Ok((Staged { length, sha256: draft.digest(), inline: None }, draft))
+        })
+        .await
     }
+}
 
+/// Begins at once what may wait for the disk.
+fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StageError> + Send + 'static,
+) -> BoxFuture<'static, Result<T, StageError>> {
+    let job = tokio::task::spawn_blocking(work);
+    async { job.await.map_err(io::Error::other)? }.boxed()
+}
+
+/// What is kept of a content for a task that is not accepted yet. Dropped before it is, on whatever thread, it is gone.
+pub(super) struct Draft {
+    staging: Staging,
+    task: TaskId,
+    digest: Sha256,
+    file: Option<File>,
+    reserved: u64,
+    accepted: bool,
+}
+
+impl Draft {
     /// The task is accepted: the content is its own.
     pub(super) fn accepted(mut self) {
         self.accepted = true;
     }
 
-    async fn write_out(&mut self) -> Result<(), StageError> {
-        let bytes = self.gathered.split();
-        if self.file.is_none() {
-            let mut options = std::fs::File::options();
-            options.write(true).create_new(true).mode(0o600);
-            let path = self.staging.path(self.task);
-            self.file = Some(tokio::fs::OpenOptions::from(options).open(path).await?);
+    fn write(&mut self, pieces: &[Bytes]) -> Result<(), StageError> {
+        self.reserve(pieces.iter().map(|piece| piece.len() as u64).sum())?;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(self.staging.path(self.task))?,
+        };
+        let written = pieces.iter().try_for_each(|piece| {
+            self.digest.update(piece);
+            file.write_all(piece)
+        });
+        self.file = Some(file);
+        Ok(written?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            file.sync_all()?;
         }
-        self.staging.reserve(bytes.len() as u64)?;
-        self.reserved += bytes.len() as u64;
-        if let Some(file) = &mut self.file {
-            file.write_all(&bytes).await?;
+        File::open(&self.staging.folder)?.sync_all()
+    }
+
+    fn digest(&mut self) -> [u8; 32] {
+        self.digest.finalize_reset().into()
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<(), StageError> {
+        let Staging { staged, staged_bytes_max, .. } = &self.staging;
+        if staged.fetch_add(bytes, Ordering::Relaxed) + bytes > *staged_bytes_max {
+            staged.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(StageError::Full { limit: *staged_bytes_max });
         }
+        self.reserved += bytes;
         Ok(())
     }
 }
 
-impl Drop for Upload {
+impl Drop for Draft {
     fn drop(&mut self) {
         if self.accepted {
             return;

@@ -18,7 +18,7 @@ use super::submission::Submission;
 use crate::queue::{Key, State, TaskId};
 
 pub use database::TasksError;
-pub(super) use database::{Tasks, TasksReader};
+pub(super) use database::{Durable, Tasks, TasksReader};
 pub(super) use journal::Journalled;
 pub(super) use row::{FileRow, Predecessor, Row, Work};
 pub use row::{origin_bytes, origin_of};
@@ -31,7 +31,7 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Makes all of it durable.
+    /// Makes all of it so, and as durable as it was begun to be.
     pub(super) fn commit(self) -> Result<(), TasksError> {
         let failed = TasksError::during("commit", self.path);
         self.transaction.commit().map_err(failed)
@@ -246,8 +246,23 @@ impl Change<'_> {
             .map_err(self.during("remember the newest version"))
     }
 
-    /// Makes a decision of a publish durable.
-    pub(super) fn journal(&self, task: TaskId, entry: &Journalled) -> Result<(), TasksError> {
+    /// What a run of a task needs that was just submitted.
+    pub(super) fn work_of(&self, submission: &Submission) -> Result<Work, TasksError> {
+        let known = row::known_file(&self.transaction, submission.file);
+        let known = known.map_err(self.during("look up a file"))?;
+        Ok(Work {
+            file: submission.file,
+            sealed_cap: submission.sealed_cap.clone(),
+            attempt: submission.attempt,
+            shape: submission.shape,
+            content: submission.content.clone(),
+            journalled: None,
+            known: known.unwrap_or_else(|| FileRow::unknown(submission.file)),
+        })
+    }
+
+    /// Notes a decision of a publish. Whether its task runs, on record.
+    pub(super) fn journal(&self, task: TaskId, entry: &Journalled) -> Result<bool, TasksError> {
         journal::write(&self.transaction, task, entry).map_err(self.during("write the journal"))
     }
 

@@ -1,48 +1,67 @@
-//! One client's connection: bytes pass through, and every call on it knows its ledger. It fails when the server cuts
-//! it off, and when its client does not begin to speak HTTP/2 in time.
+//! One client's connection: bytes pass through, and every call on it knows what is told of it, such as a ledger. It fails
+//! when whoever serves it cuts it off, and when its client does not begin to speak HTTP/2 in time.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use crate::admission::Ledger;
-
+/// How long an accepted connection may take to begin to speak.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// How long accepting rests after it failed: what it lacks, such as descriptors, does not come back at once.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What every HTTP/2 client sends first. From then on keep-alive finds out whether it lives.
 const PREFACE_BYTES: usize = 24;
 
-pub(super) struct Connection<C> {
+/// Makes a connection of whatever is accepted, and has accepting rest where it fails. Each ends when `cut` is cancelled,
+/// or when its client says nothing from the start; `about` says what calls on it know of it.
+pub fn connections<C: Send, I: Send>(
+    incoming: impl Stream<Item = io::Result<C>> + Send,
+    cut: CancellationToken,
+    about: impl Fn() -> I + Send,
+) -> impl Stream<Item = io::Result<Connection<C, I>>> + Send {
+    incoming.then(move |accepted| {
+        let accepted = accepted.map(|io| Connection::new(io, about(), &cut, SILENCE_MAX));
+        async move {
+            if let Err(error) = &accepted {
+                tracing::warn!(error = error as &dyn std::error::Error, "accepting failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            accepted
+        }
+    })
+}
+
+/// A connection of [`connections`].
+#[derive(Debug)]
+pub struct Connection<C, I> {
     io: C,
-    ledger: Arc<Ledger>,
+    about: I,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     preface: Option<Preface>,
 }
 
 /// The first bytes of a connection, while they have not all come.
+#[derive(Debug)]
 struct Preface {
     bytes_missing: usize,
     deadline: Pin<Box<Sleep>>,
 }
 
-impl<C> Connection<C> {
+impl<C, I> Connection<C, I> {
     /// A connection that was just accepted. It ends when `cut` is cancelled, or when nothing was said for `silence`.
-    pub(super) fn new(
-        io: C,
-        ledger: Arc<Ledger>,
-        cut: &CancellationToken,
-        silence: Duration,
-    ) -> Self {
+    fn new(io: C, about: I, cut: &CancellationToken, silence: Duration) -> Self {
         let deadline = Box::pin(tokio::time::sleep(silence));
         Self {
             io,
-            ledger,
+            about,
             cut: Box::pin(cut.child_token().cancelled_owned()),
             preface: Some(Preface { bytes_missing: PREFACE_BYTES, deadline }),
         }
@@ -82,15 +101,15 @@ impl<C> Connection<C> {
     }
 }
 
-impl<C> Connected for Connection<C> {
-    type ConnectInfo = Arc<Ledger>;
+impl<C, I: Clone + Send + Sync + 'static> Connected for Connection<C, I> {
+    type ConnectInfo = I;
 
-    fn connect_info(&self) -> Arc<Ledger> {
-        Arc::clone(&self.ledger)
+    fn connect_info(&self) -> I {
+        self.about.clone()
     }
 }
 
-impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
+impl<C: AsyncRead + Unpin, I: Unpin> AsyncRead for Connection<C, I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -103,7 +122,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
     }
 }
 
-impl<C: AsyncWrite + Unpin> AsyncWrite for Connection<C> {
+impl<C: AsyncWrite + Unpin, I: Unpin> AsyncWrite for Connection<C, I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -143,14 +162,12 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::config::Limits;
 
     const SILENCE: Duration = Duration::from_millis(1);
 
-    fn pipe(cut: &CancellationToken) -> (DuplexStream, Connection<DuplexStream>) {
+    fn pipe(cut: &CancellationToken) -> (DuplexStream, Connection<DuplexStream, ()>) {
         let (client, io) = duplex(64);
-        let ledger = Ledger::new(Limits::default().connection);
-        (client, Connection::new(io, ledger, cut, SILENCE))
+        (client, Connection::new(io, (), cut, SILENCE))
     }
 
     #[tokio::test]

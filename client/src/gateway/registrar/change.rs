@@ -18,6 +18,8 @@ pub(super) struct Done {
     pub(super) answers: Vec<Box<dyn FnOnce()>>,
     pub(super) orders: Vec<Order>,
     pub(super) changed: Vec<TaskId>,
+    /// Whether a task ended of which no run would find out how.
+    pub(super) ends_others: bool,
 }
 
 /// A change in the making.
@@ -31,8 +33,19 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn begin(queue: &'a mut Queue, change: Change<'a>, now: Millis) -> Self {
-        let done = Done { answers: Vec::new(), orders: Vec::new(), changed: Vec::new() };
+        let done = Done {
+            answers: Vec::new(),
+            orders: Vec::new(),
+            changed: Vec::new(),
+            ends_others: false,
+        };
         Self { queue, change, now, clock: UnixMillis::now(), done }
+    }
+
+    /// What may be begun before it is durable.
+    pub(super) fn orders_ahead(&mut self) -> Vec<Order> {
+        let is_ahead = |order: &mut Order| matches!(order, Order::Run { work: Some(_), .. });
+        self.done.orders.extract_if(.., is_ahead).collect()
     }
 
     /// Makes it durable.
@@ -47,7 +60,7 @@ impl<'a> Batch<'a> {
                 let submitted = self.submit(&submission)?;
                 self.answer(move || drop(answer.send(submitted)));
             }
-            Request::Ended { task, end, outcome } => {
+            Request::Ended { task, end, outcome, content_lasts: _ } => {
                 if end == End::Unsettled {
                     self.change.note(task, &outcome)?;
                 }
@@ -56,11 +69,13 @@ impl<'a> Batch<'a> {
                 self.done.changed.push(task);
             }
             Request::Journal { task, entry, answer } => {
-                self.change.journal(task, &entry)?;
-                self.answer(move || {
-                    // A publish that does not wait any more was cut off.
-                    let _ = answer.send(());
-                });
+                // A run that began ahead of a change which failed is of no task, and must not commit anything.
+                if self.change.journal(task, &entry)? {
+                    self.answer(move || {
+                        // A publish that does not wait any more was cut off.
+                        let _ = answer.send(());
+                    });
+                }
             }
             Request::Cancel(task, answer) => {
                 let known = self.change.predecessor(task)?.is_some();
@@ -162,7 +177,9 @@ impl<'a> Batch<'a> {
                     if let Follows::Version(version) = follows {
                         self.change.resolve(task, version)?;
                     }
-                    self.done.orders.push(Order::Run { task, follows });
+                    let new = arrived.filter(|submission| submission.task == task);
+                    let work = new.map(|submission| self.change.work_of(submission)).transpose()?;
+                    self.done.orders.push(Order::Run { task, follows, work: work.map(Box::new) });
                 }
                 Action::CancelRun { task } => self.done.orders.push(Order::Cancel { task }),
             }
@@ -194,6 +211,7 @@ impl<'a> Batch<'a> {
             }
             (None, None) => return Ok(()),
         };
+        self.done.ends_others |= *verdict != Verdict::Reported;
         let outcome = match verdict {
             Verdict::Cancelled => outcome::cancelled(),
             Verdict::Stale(because) => {

@@ -14,7 +14,7 @@ use super::{Service, parse, tasks};
 use crate::caps::{WriteCap, fresh_attempt_id};
 use crate::gateway::clock::UnixMillis;
 use crate::gateway::registrar::{Request, SubmitError, Submitted};
-use crate::gateway::staging::{StageError, Upload};
+use crate::gateway::staging::{Draft, StageError, Upload};
 use crate::gateway::submission::{Named, Staged, Submission, keyed_attempt};
 use crate::queue::{Caller, Key, TaskId};
 
@@ -35,8 +35,8 @@ pub(super) async fn submit(
     };
     let mut rng: ChaCha8Rng = rand::make_rng();
     let task = TaskId::new(rng.random());
-    let mut upload = service.staging.upload(task);
-    let content = header.take(&mut upload, &mut parts).await?;
+    let upload = service.staging.upload(task);
+    let (content, draft) = header.take(upload, &mut parts).await?;
     let submission = header.submission(service, task, content, &mut rng);
     let registrar = service.registrar.clone();
     // A task of its own: if the caller goes away now, what is accepted keeps its content.
@@ -44,7 +44,7 @@ pub(super) async fn submit(
         let submit = |answer| Request::Submit(Box::new(submission), answer);
         let submitted: Submitted = registrar.ask(submit).await?;
         if !submitted.repeated {
-            upload.accepted();
+            draft.accepted();
         }
         Ok::<_, SubmitError>(submitted)
     });
@@ -108,9 +108,9 @@ impl Header {
     /// Takes the content in, and holds it to what the header says of it.
     async fn take(
         &self,
-        upload: &mut Upload,
+        mut upload: Upload,
         parts: &mut Streaming<wire::PublishRequest>,
-    ) -> Result<Staged, Status> {
+    ) -> Result<(Staged, Draft), Status> {
         let mut taken = 0_u64;
         let mut complete = false;
         while let Some(request) = parts.message().await? {
@@ -128,7 +128,7 @@ impl Header {
             if self.length.is_some_and(|length| taken > length) {
                 return Err(Status::data_loss("the content is longer than its header says"));
             }
-            upload.take(&piece).await?;
+            upload.take(piece).await?;
         }
         // A call that was given up may end like any other.
         if self.length.is_none() && !complete {
@@ -139,11 +139,11 @@ impl Header {
         if self.length.is_some_and(|length| taken < length) {
             return Err(Status::data_loss("the content is shorter than its header says"));
         }
-        let staged = upload.finish().await?;
+        let (staged, draft) = upload.finish().await?;
         if self.sha256.is_some_and(|digest| digest != staged.sha256) {
             return Err(Status::data_loss("the content is not what its SHA-256 says"));
         }
-        Ok(staged)
+        Ok((staged, draft))
     }
 
     fn submission(

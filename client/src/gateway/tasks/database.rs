@@ -126,6 +126,16 @@ impl TasksError {
 pub(in crate::gateway) struct Tasks {
     connection: Connection,
     path: PathBuf,
+    durable: Durable,
+}
+
+/// When a change outlives a loss of power. It outlives this program in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Durable {
+    /// As soon as it is made.
+    AtOnce,
+    /// With the next one that is durable at once, or once the record is settled.
+    Soon,
 }
 
 /// The record, for whoever looks: each look is a snapshot.
@@ -148,17 +158,46 @@ impl Tasks {
             FORMAT => {}
             found => return Err(TasksError::OtherFormat { file: path.to_owned(), found }),
         }
-        Ok(Self { connection, path: path.to_owned() })
+        Ok(Self { connection, path: path.to_owned(), durable: Durable::AtOnce })
     }
 
     /// Begins a change. Dropped, it was none.
-    pub(in crate::gateway) fn change(&mut self) -> Result<Change<'_>, TasksError> {
+    pub(in crate::gateway) fn change(
+        &mut self,
+        durable: Durable,
+    ) -> Result<Change<'_>, TasksError> {
         let failed = TasksError::during("begin", &self.path);
+        if durable != self.durable {
+            let level = match durable {
+                Durable::AtOnce => "FULL",
+                Durable::Soon => "NORMAL",
+            };
+            self.connection.pragma_update(None, "synchronous", level).map_err(&failed)?;
+            self.durable = durable;
+        }
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         Ok(Change { transaction, path: &self.path })
+    }
+
+    /// How many rows were ever changed.
+    pub(in crate::gateway) fn changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
+    /// Makes all changes durable: moves them from the log into the database, and empties the log. What waited there is
+    /// written once more, so that nothing rests on a log that could not be synced.
+    pub(in crate::gateway) fn settle(&self) -> Result<(), TasksError> {
+        let failed = TasksError::during("settle what was written", &self.path);
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let is_busy = self.connection.query_row(checkpoint, [], |row| row.get(0));
+        if is_busy.map_err(&failed)? {
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return Err(failed(rusqlite::Error::SqliteFailure(busy, None)));
+        }
+        Ok(())
     }
 
     /// For whoever looks.

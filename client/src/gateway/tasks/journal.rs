@@ -26,16 +26,18 @@ impl Journalled {
     }
 }
 
+/// Only for a task that runs; whether it does.
 pub(super) fn write(
     connection: &Connection,
     task: TaskId,
     entry: &Journalled,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let placement: Vec<u8> = entry.servers.iter().flat_map(|store| *store.as_bytes()).collect();
-    connection
+    let written = connection
         .prepare_cached(
             "INSERT OR REPLACE INTO journal (task, header, verify_key, signature, placement)
-             VALUES (:task, :header, :verify_key, :signature, :placement)",
+             SELECT :task, :header, :verify_key, :signature, :placement
+             WHERE EXISTS (SELECT 1 FROM task WHERE id = :task AND state = 3)",
         )?
         .execute(named_params! {
             ":task": task.as_bytes(),
@@ -44,7 +46,7 @@ pub(super) fn write(
             ":signature": entry.header.signature().as_bytes(),
             ":placement": placement,
         })?;
-    Ok(())
+    Ok(written == 1)
 }
 
 /// The entry of a task of this file, if there is one.

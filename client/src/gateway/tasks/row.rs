@@ -64,6 +64,13 @@ pub(in crate::gateway) struct FileRow {
     pub(in crate::gateway) high_water: Option<HighWater>,
 }
 
+impl FileRow {
+    /// Nothing is remembered of it.
+    pub(in crate::gateway) const fn unknown(file: StorageIndex) -> Self {
+        Self { file, window: None, shape: None, high_water: None }
+    }
+}
+
 /// A task that another is to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gateway) struct Predecessor {
@@ -118,7 +125,7 @@ pub(super) fn work(connection: &Connection, task: TaskId) -> rusqlite::Result<Op
                         inline: row.get::<_, Option<Vec<u8>>>(8)?.map(Bytes::from),
                     },
                     journalled: journal::read(connection, task, file)?,
-                    known: FileRow { file, window: None, shape: None, high_water: None },
+                    known: FileRow::unknown(file),
                 })
             },
         )

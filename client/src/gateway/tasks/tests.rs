@@ -1,16 +1,15 @@
 use bytes::Bytes;
 use proptest::prelude::*;
-use tarn_proto::{AttemptId, SequenceNumber, Shape, StoreId, Window};
+use tarn_proto::{SequenceNumber, Shape, StoreId, Window};
 use tempfile::TempDir;
 
 use super::*;
 use crate::base::HighWater;
 use crate::gateway::outcome;
-use crate::gateway::submission::{Named, Staged};
-use crate::queue::{Caller, Verdict};
+use crate::gateway::testing::{FILE, decision, submission, task};
+use crate::queue::Verdict;
 
 const NOW: UnixMillis = UnixMillis(1_000);
-const FILE: StorageIndex = StorageIndex::new([7; 32]);
 const ENDED: State = State::Ended(Verdict::Reported);
 
 fn record() -> (TempDir, Tasks) {
@@ -19,32 +18,8 @@ fn record() -> (TempDir, Tasks) {
     (folder, tasks)
 }
 
-fn task(number: u8) -> TaskId {
-    TaskId::new([number; 16])
-}
-
-fn submission(number: u8, key: Option<&str>) -> Submission {
-    Submission {
-        task: task(number),
-        file: FILE,
-        sealed_cap: vec![number; 80],
-        attempt: AttemptId::new([number; 16]),
-        caller: Caller("ann".to_owned()),
-        key: key.map(|key| Key::new(key.as_bytes()).unwrap()),
-        ticket: Named::Version(VersionId::new([number; 32])),
-        shape: Shape::new(2, 3, 4).ok(),
-        origin: None,
-        labels: [("of".to_owned(), "a test".to_owned())].into(),
-        content: Staged {
-            length: 5,
-            sha256: [number; 32],
-            inline: Some(Bytes::from_static(b"hello")),
-        },
-    }
-}
-
 fn add(tasks: &mut Tasks, submission: &Submission, state: &State) {
-    let change = tasks.change().unwrap();
+    let change = tasks.change(Durable::AtOnce).unwrap();
     change.add(submission, state, NOW).unwrap();
     change.commit().unwrap();
 }
@@ -82,7 +57,7 @@ fn what_is_submitted_is_read_back_as_it_was() {
 fn a_state_moves_only_from_where_it_is_said_to_be() {
     let (_folder, mut tasks) = record();
     add(&mut tasks, &submission(1, None), &State::Queued);
-    let change = tasks.change().unwrap();
+    let change = tasks.change(Durable::AtOnce).unwrap();
     let refused = change.advance(task(1), &State::Held, &State::Queued);
     assert!(matches!(refused, Err(TasksError::OtherState { .. })), "{refused:?}");
     change.advance(task(1), &State::Queued, &State::Running).unwrap();
@@ -98,9 +73,37 @@ fn a_state_moves_only_from_where_it_is_said_to_be() {
 }
 
 #[test]
+fn only_a_task_that_runs_decides_anything() {
+    let (_folder, mut tasks) = record();
+    add(&mut tasks, &submission(1, None), &State::Queued);
+    let change = tasks.change(Durable::AtOnce).unwrap();
+    assert!(!change.journal(task(1), &decision()).unwrap(), "it waits");
+    assert!(!change.journal(task(2), &decision()).unwrap(), "there is no such task");
+    change.advance(task(1), &State::Queued, &State::Running).unwrap();
+    assert!(change.journal(task(1), &decision()).unwrap());
+    change.end(task(1), &State::Running, &published(9, 1), NOW).unwrap();
+    assert!(!change.journal(task(1), &decision()).unwrap(), "it has ended");
+}
+
+#[test]
+fn what_is_settled_is_no_longer_in_the_log() {
+    let (folder, mut tasks) = record();
+    let reader = tasks.reader().unwrap();
+    let change = tasks.change(Durable::Soon).unwrap();
+    change.add(&submission(1, None), &State::Queued, NOW).unwrap();
+    change.commit().unwrap();
+    assert!(reader.get(task(1)).unwrap().is_some());
+    let log = || std::fs::metadata(folder.path().join("tasks.sqlite-wal")).unwrap().len();
+    assert!(log() > 0);
+    tasks.settle().unwrap();
+    assert_eq!(log(), 0);
+    assert!(reader.get(task(1)).unwrap().is_some());
+}
+
+#[test]
 fn what_is_not_committed_was_never_there() {
     let (_folder, mut tasks) = record();
-    let change = tasks.change().unwrap();
+    let change = tasks.change(Durable::AtOnce).unwrap();
     change.add(&submission(1, None), &State::Queued, NOW).unwrap();
     drop(change);
     assert_eq!(tasks.reader().unwrap().get(task(1)).unwrap(), None);
@@ -111,7 +114,7 @@ fn a_key_names_one_task_of_a_file() {
     let (_folder, mut tasks) = record();
     add(&mut tasks, &submission(1, Some("k")), &State::Queued);
     let key = Key::new(b"k").unwrap();
-    let change = tasks.change().unwrap();
+    let change = tasks.change(Durable::AtOnce).unwrap();
     assert_eq!(change.with_key(FILE, &key).unwrap(), Some((task(1), [1; 16])));
     assert_eq!(change.with_key(StorageIndex::new([8; 32]), &key).unwrap(), None);
     assert!(change.add(&submission(2, Some("k")), &State::Queued, NOW).is_err());
@@ -121,7 +124,7 @@ fn a_key_names_one_task_of_a_file() {
 fn what_only_a_pending_task_needs_is_gone_when_it_has_ended() {
     let (folder, mut tasks) = record();
     add(&mut tasks, &submission(1, None), &State::Running);
-    let change = tasks.change().unwrap();
+    let change = tasks.change(Durable::AtOnce).unwrap();
     change.end(task(1), &State::Running, &published(9, 1), NOW).unwrap();
     change.commit().unwrap();
     assert!(tasks.reader().unwrap().work(task(1)).unwrap().is_none());
@@ -139,7 +142,7 @@ fn tasks_are_forgotten_when_they_ended_long_ago_and_never_before() {
     for number in 1..=3 {
         add(&mut tasks, &submission(number, None), &State::Running);
     }
-    let change = tasks.change().unwrap();
+    let change = tasks.change(Durable::AtOnce).unwrap();
     change.end(task(1), &State::Running, &published(1, 1), UnixMillis(10)).unwrap();
     change.end(task(2), &State::Running, &published(2, 2), UnixMillis(20)).unwrap();
     assert!(!change.delete(task(3)).unwrap(), "it has not ended");
@@ -155,7 +158,7 @@ fn the_newest_version_seen_never_goes_back_and_a_window_stays() {
     let (_folder, mut tasks) = record();
     let window = |store| Window::new(vec![StoreId::new([store; 16])]).ok();
     let shape = Shape::new(1, 1, 1).ok();
-    let change = tasks.change().unwrap();
+    let change = tasks.change(Durable::AtOnce).unwrap();
     for (version, number) in [(1, 5), (2, 4), (3, 6)] {
         change.raise_high_water(FILE, &published(version, number)).unwrap();
     }
