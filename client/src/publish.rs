@@ -44,6 +44,7 @@ pub mod event;
 pub mod outcome;
 pub mod publishing;
 
+mod begin;
 mod commit;
 mod decide;
 mod finish;

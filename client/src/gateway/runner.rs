@@ -145,7 +145,7 @@ impl Runner {
         self.suspects().note(Duration::from(UnixMillis::now()), &report.heard);
         let (end, told) = outcome::of_report(&report, follows);
         run.ended(end, told);
-        if tokio::time::timeout(COURTESY, publishing.settled()).await.is_err() {
+        if tokio::time::timeout(COURTESY, publishing.settled_in_time()).await.is_err() {
             tracing::info!("some servers did not take the certificate in time");
         }
     }
@@ -177,7 +177,9 @@ impl Runner {
     }
 
     fn options(&self, task: TaskId, follows: Follows, work: Work) -> PublishOptions {
-        let Work { attempt, shape, journalled, known, .. } = work;
+        let Work { attempt, is_keyed, shape, journalled, known, .. } = work;
+        // An earlier run that journalled nothing has left nothing on servers.
+        let first_try = !is_keyed && journalled.is_none();
         let left = journalled.map(Journalled::landed);
         PublishOptions {
             origin: known.window.map_or(Origin::CapHolder, Origin::Creator),
@@ -185,7 +187,7 @@ impl Runner {
             shape,
             first_shape: shape.or(known.shape).unwrap_or_else(Shape::default),
             attempt,
-            first_try: false,
+            first_try,
             tombstone: false,
             high_water: known.high_water,
             suspects: self.suspects().at(UnixMillis::now().into()),

@@ -254,6 +254,7 @@ impl Change<'_> {
             file: submission.file,
             sealed_cap: submission.sealed_cap.clone(),
             attempt: submission.attempt,
+            is_keyed: submission.key.is_some(),
             shape: submission.shape,
             content: submission.content.clone(),
             journalled: None,

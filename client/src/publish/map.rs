@@ -5,60 +5,13 @@ use std::collections::BTreeSet;
 use tarn_proto::{SequenceNumber, Shape, SignedHeader, SlotState, StoreId, VersionId};
 
 use super::outcome::{During, Landed, Outcome, Published, Shortfall};
-use super::{Follows, Kind, Learnt, Phase, Publish, ROUNDS_UNANSWERED_MAX};
+use super::{Follows, Kind, Phase, Publish, ROUNDS_UNANSWERED_MAX};
 use crate::base::{Base, Choice, Evidence, Origin, Undecided};
 use crate::bring::Bring;
 use crate::quorum::{Placement, is_quorum};
-use crate::servermap::{Failure, Mapping, ServerMap, stores_to_ask};
+use crate::servermap::{Failure, Mapping, stores_to_ask};
 
 impl Publish {
-    /// Begins with what the caller has learnt, or by asking.
-    pub(super) fn begin(&mut self) {
-        match self.request.map.take() {
-            Some(Learnt::Asked(map)) => self.begin_with(map),
-            Some(Learnt::Remembered(map)) => self.begin_from_memory(map),
-            None => self.map(),
-        }
-    }
-
-    fn begin_with(&mut self, map: ServerMap) {
-        self.rounds += 1;
-        for &server in map.answers.keys() {
-            self.heard.answered(server);
-        }
-        for (&server, failure) in &map.failures {
-            self.trouble(server, During::Map, failure.clone());
-        }
-        self.servermap = map;
-        self.choose();
-    }
-
-    /// Builds on what is remembered, if that is what the caller wants to follow and leaves nothing to find out; else asks.
-    fn begin_from_memory(&mut self, map: ServerMap) {
-        let evidence = map.evidence();
-        let Choice::Chosen { base, .. } = map.choose(&self.request.origin) else {
-            return self.map();
-        };
-        let nothing_of_ours = evidence.published_by(self.request.attempt).is_none()
-            && base
-                .version()
-                .is_none_or(|version| evidence.carried_by(version, self.request.attempt).is_none())
-            && self.links_wanted(&base, &evidence).is_none();
-        let answered = base.window().stores().iter().all(|s| map.answers.contains_key(s));
-        if !nothing_of_ours
-            || !answered
-            || self.landed.is_some()
-            || self.below_high_water(&base).is_some()
-            || !self.may_follow(&base)
-        {
-            return self.map();
-        }
-        self.rounds += 1;
-        self.from_memory = true;
-        self.servermap = map;
-        self.build_on(&base, &evidence);
-    }
-
     /// Begins a round.
     pub(super) fn map(&mut self) {
         self.rounds += 1;
@@ -151,7 +104,7 @@ impl Publish {
     }
 
     /// Chooses what this round builds on, or finds that there is nothing to build.
-    fn choose(&mut self) {
+    pub(super) fn choose(&mut self) {
         let evidence = self.servermap.evidence();
         if let Some(version) = evidence.published_by(self.request.attempt) {
             return self.published_before(&evidence, version);
@@ -191,14 +144,14 @@ impl Publish {
     }
 
     /// Servers that were rolled back, or are lying, may agree on something older than what was seen.
-    fn below_high_water(&self, base: &Base) -> Option<Undecided> {
+    pub(super) fn below_high_water(&self, base: &Base) -> Option<Undecided> {
         let seen = self.request.high_water?;
         let silent = self.servermap.failures.keys().copied().collect();
         let admitted = base.header().is_some_and(|header| seen.admits(header));
         (!admitted).then_some(Undecided::BelowHighWater { silent, seen })
     }
 
-    fn build_on(&mut self, base: &Base, evidence: &Evidence) {
+    pub(super) fn build_on(&mut self, base: &Base, evidence: &Evidence) {
         if let Some(header) = base.header()
             && let Some(ours) = evidence.carried_by(header.version(), self.request.attempt)
         {
@@ -232,7 +185,7 @@ impl Publish {
     }
 
     /// Whether this is what the caller wants to follow.
-    fn may_follow(&self, base: &Base) -> bool {
+    pub(super) fn may_follow(&self, base: &Base) -> bool {
         let version = base.version();
         let follows = match self.request.follows {
             Follows::Whatever => true,

@@ -48,6 +48,8 @@ pub(in crate::gateway) struct Work {
     pub(in crate::gateway) file: StorageIndex,
     pub(in crate::gateway) sealed_cap: Vec<u8>,
     pub(in crate::gateway) attempt: AttemptId,
+    /// Whether other gateways may have published it under the same key.
+    pub(in crate::gateway) is_keyed: bool,
     pub(in crate::gateway) shape: Option<Shape>,
     pub(in crate::gateway) content: Staged,
     /// What an earlier run was about to commit.
@@ -109,7 +111,7 @@ impl Row {
 pub(super) fn work(connection: &Connection, task: TaskId) -> rusqlite::Result<Option<Work>> {
     let work = connection
         .query_row(
-            "SELECT file, cap, attempt, k, happy, n, length, sha256, body
+            "SELECT file, cap, attempt, k, happy, n, length, sha256, body, key IS NOT NULL
              FROM task WHERE id = ?1 AND state <> 4",
             [task.as_bytes()],
             |row| {
@@ -118,6 +120,7 @@ pub(super) fn work(connection: &Connection, task: TaskId) -> rusqlite::Result<Op
                     file,
                     sealed_cap: row.get(1)?,
                     attempt: AttemptId::new(row.get(2)?),
+                    is_keyed: row.get(9)?,
                     shape: shape(row, 3)?,
                     content: Staged {
                         length: from_sql(row.get(6)?),

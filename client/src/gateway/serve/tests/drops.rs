@@ -9,11 +9,13 @@ use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 use tarn_drops::{Table, runtime, tasks_at_rest, until, until_tasks_are};
+use tarn_proto::StorageIndex;
 use tarn_proto::gateway as wire;
 use tarn_proto::gateway::gateway_server::Gateway as _;
 use tarn_proto::gateway::publish_header::Ticket;
 use tarn_proto::gateway::publish_request::Part;
 use tarn_proto::gateway::read_answer;
+use tarn_server::store::Store as _;
 use tempfile::TempDir;
 use tonic::codec::{Codec, EncodeBody};
 use tonic::{Code, Streaming};
@@ -54,8 +56,21 @@ impl Stage {
         let file = created.unwrap().into_inner();
         let mut stage = Self { grid, gateway, folder, file, contents: Cell::new(0), tasks: 0 };
         stage.publishes_next().await;
+        until(async || stage.is_certified().await).await;
         stage.tasks = tasks_at_rest().await;
         stage
+    }
+
+    /// Whether every server has a certificate: they wait a moment for a next publish, and a run waits for them.
+    async fn is_certified(&self) -> bool {
+        let file = StorageIndex::try_from(self.file.storage_index.as_ref()).unwrap();
+        for server in &self.grid.servers {
+            let slot = server.store.load(file).await.unwrap();
+            if slot.is_none_or(|(manifest, _)| manifest.certificates.is_empty()) {
+                return false;
+            }
+        }
+        true
     }
 
     async fn strike(self) {
