@@ -1,6 +1,6 @@
 //! Gathers consecutive blocks of one share, and consecutive rows, into messages of a good size. Pure.
 //!
-//! A message carries about 256 KiB, at most 1 MiB unless a single block is larger. Blocks that fill a message by
+//! A message carries about 256 KiB, less where there are many conversations, at most 1 MiB unless a single block is larger. Blocks that fill a message by
 //! themselves are passed on without being copied.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,12 @@ use bytes::{Bytes, BytesMut};
 use tarn_proto::ShareNumber;
 use tarn_proto::wire::{self, write_request::Request};
 
-/// A run of so many bytes is sent.
+/// A run of so many bytes is sent, unless there are many conversations.
 const RUN_BYTES_TARGET: usize = 256 << 10;
+/// A run is not cut smaller than this, however many there are.
+const RUN_BYTES_MIN: usize = 64 << 10;
+/// The runs that all conversations of a version gather, one each, hold about so many bytes together.
+const RUNS_BYTES: usize = 4 << 20;
 /// No run grows beyond this many bytes, unless it is one block.
 const RUN_BYTES_MAX: usize = 1 << 20;
 /// All runs are sent when together they hold so many bytes: with many shares, no single one may fill up soon.
@@ -26,8 +30,10 @@ pub(super) enum Column {
 }
 
 /// Runs that are not sent yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
+    /// Bytes at which a run is sent.
+    target: usize,
     runs: BTreeMap<Column, Run>,
     bytes: usize,
 }
@@ -41,6 +47,13 @@ struct Run {
 }
 
 impl Batch {
+    /// What one of so many conversations gathers.
+    pub(super) fn of_one_in(conversations: usize) -> Self {
+        let target = RUNS_BYTES / conversations.max(1);
+        let target = target.clamp(RUN_BYTES_MIN, RUN_BYTES_TARGET);
+        Self { target, runs: BTreeMap::new(), bytes: 0 }
+    }
+
     /// Adds consecutive blocks or rows of `unit` bytes each (the last may be shorter) and returns the messages that
     /// are due now, in order.
     pub(super) fn push(
@@ -99,7 +112,7 @@ impl Batch {
         run.bytes += piece.len();
         self.bytes += piece.len();
         run.parts.push(piece);
-        if run.bytes >= RUN_BYTES_TARGET {
+        if run.bytes >= self.target {
             due.extend(self.take(column));
         }
         due
@@ -159,7 +172,7 @@ mod tests {
 
     #[test]
     fn blocks_of_interleaved_shares_are_gathered_by_share() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of_one_in(10);
         let mut due = Vec::new();
         for segment in 0..4 {
             for number in [3, 1] {
@@ -179,7 +192,7 @@ mod tests {
     fn a_block_that_fills_a_message_is_not_copied() {
         for bytes in [RUN_BYTES_TARGET, 4 << 20] {
             let block = Bytes::from(vec![7; bytes]);
-            let due = Batch::default().push(share(0), bytes, 5, block.clone());
+            let due = Batch::of_one_in(10).push(share(0), bytes, 5, block.clone());
             assert_eq!(due.len(), 1);
             assert_eq!(run(&due[0]).data.as_ptr(), block.as_ptr());
         }
@@ -187,7 +200,7 @@ mod tests {
 
     #[test]
     fn many_shares_do_not_pile_up() {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of_one_in(10);
         let mut due = Vec::new();
         for number in 0..16 {
             assert!(due.is_empty());
@@ -196,13 +209,23 @@ mod tests {
         assert_eq!((due.len(), batch.bytes), (16, 0));
     }
 
+    #[test]
+    fn of_many_conversations_each_gathers_less() {
+        for (conversations, blocks) in [(1, 4), (10, 4), (32, 2), (64, 1), (255, 1)] {
+            let mut batch = Batch::of_one_in(conversations);
+            let mut push = |segment| batch.push(share(0), BLOCK, segment, vec![0; BLOCK].into());
+            let due = (0..).map(&mut push).position(|due| !due.is_empty()).unwrap();
+            assert_eq!(due + 1, blocks, "{conversations}");
+        }
+    }
+
     proptest! {
         #[test]
         fn messages_keep_order_and_size_and_lose_nothing(
             unit in prop::sample::select(vec![1_usize, 4096, 100 << 10, 700 << 10, 1500 << 10]),
             counts in prop::collection::vec((0_usize..5, any::<bool>()), 1..5),
         ) {
-            let mut batch = Batch::default();
+            let mut batch = Batch::of_one_in(10);
             let mut due = Vec::new();
             let (mut segment, mut sent, mut mark) = (0_u32, Vec::new(), 0_u8);
             for (count, gap) in counts {

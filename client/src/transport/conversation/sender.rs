@@ -29,7 +29,7 @@ impl ConversationSender {
     pub(super) fn new(queue: mpsc::Sender<Flight>, shape: Shape, block_size: u32) -> Self {
         Self {
             queue,
-            batch: Batch::default(),
+            batch: Batch::of_one_in(shape.n().into()),
             due: VecDeque::new(),
             block_bytes: block_size as usize,
             row_bytes: 32 + 32 * usize::from(shape.n()),
