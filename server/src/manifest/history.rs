@@ -297,7 +297,8 @@ mod tests {
 
     #[test]
     fn what_is_told_begins_with_the_submission_or_the_number() {
-        let history: History = (1..=200).map(|number| record(number, number as u8, 0)).collect();
+        let record = |number: u8| record(number.into(), number, 0);
+        let history: History = (1..=200).map(record).collect();
         let told = |attempt: u8, number: Option<u64>| {
             let number = number.and_then(SequenceNumber::new);
             history.since(AttemptId::new([attempt; 16]), number).count()
