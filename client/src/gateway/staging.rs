@@ -2,7 +2,7 @@
 //! the task is accepted. Bounded in sum. They lie there as they came: whoever runs a gateway is trusted with them.
 
 use std::fs::File;
-use std::future::{pending, ready};
+use std::future::ready;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ impl Staging {
             reserved: 0,
             accepted: false,
         };
-        let draft = ready(Ok(draft)).boxed();
+        let draft = Some(ready(Ok(draft)).boxed());
         let length_max = self.body_bytes_max;
         Upload { draft, gathered: Vec::new(), gathered_bytes: 0, length: 0, length_max }
     }
@@ -125,7 +125,7 @@ impl Staging {
 /// A content on its way in. Dropped before it is finished, nothing is left of it.
 pub(super) struct Upload {
     /// Comes once all that was handed over is hashed and written, which goes on while more comes in.
-    draft: BoxFuture<'static, Result<Draft, StageError>>,
+    draft: Option<BoxFuture<'static, Result<Draft, StageError>>>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     length: u64,
@@ -142,21 +142,35 @@ impl Upload {
         self.gathered_bytes += piece.len();
         self.gathered.push(piece);
         if self.gathered_bytes >= GATHERED {
-            let mut draft = std::mem::replace(&mut self.draft, pending().boxed()).await?;
+            let mut draft = self.draft().await?;
             let pieces = std::mem::take(&mut self.gathered);
             self.gathered_bytes = 0;
-            self.draft = on_a_thread(move || {
+            self.draft = Some(on_a_thread(move || {
                 draft.write(&pieces)?;
                 Ok(draft)
-            });
+            }));
         }
         Ok(())
     }
 
+    /// Comes back when nothing is left of it.
+    pub(super) async fn called_off(mut self) {
+        // A draft that failed is gone already.
+        drop(self.draft().await);
+    }
+
+    /// What was handed over, once it is written. After a failure there is nothing more.
+    async fn draft(&mut self) -> Result<Draft, StageError> {
+        match self.draft.take() {
+            Some(draft) => draft.await,
+            None => Err(io::Error::other("the content could not be taken").into()),
+        }
+    }
+
     /// All has come: makes it durable.
-    pub(super) async fn finish(self) -> Result<(Staged, Draft), StageError> {
-        let Self { draft, gathered, length, .. } = self;
-        let mut draft = draft.await?;
+    pub(super) async fn finish(mut self) -> Result<(Staged, Draft), StageError> {
+        let mut draft = self.draft().await?;
+        let Self { gathered, length, .. } = self;
         if draft.file.is_none() && gathered.iter().map(Bytes::len).sum::<usize>() <= INLINE_MAX {
             let content = gathered.concat();
             draft.digest.update(&content);

@@ -111,6 +111,23 @@ impl Header {
         mut upload: Upload,
         parts: &mut Streaming<wire::PublishRequest>,
     ) -> Result<(Staged, Draft), Status> {
+        if let Err(refused) = self.take_all(&mut upload, parts).await {
+            upload.called_off().await;
+            return Err(refused);
+        }
+        let (staged, draft) = upload.finish().await?;
+        if self.sha256.is_some_and(|digest| digest != staged.sha256) {
+            return Err(Status::data_loss("the content is not what its SHA-256 says"));
+        }
+        Ok((staged, draft))
+    }
+
+    /// Takes in all of the content, and sees that it is as long as it should be.
+    async fn take_all(
+        &self,
+        upload: &mut Upload,
+        parts: &mut Streaming<wire::PublishRequest>,
+    ) -> Result<(), Status> {
         let mut taken = 0_u64;
         let mut complete = false;
         while let Some(request) = parts.message().await? {
@@ -139,11 +156,7 @@ impl Header {
         if self.length.is_some_and(|length| taken < length) {
             return Err(Status::data_loss("the content is shorter than its header says"));
         }
-        let (staged, draft) = upload.finish().await?;
-        if self.sha256.is_some_and(|digest| digest != staged.sha256) {
-            return Err(Status::data_loss("the content is not what its SHA-256 says"));
-        }
-        Ok((staged, draft))
+        Ok(())
     }
 
     fn submission(
