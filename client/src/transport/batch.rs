@@ -1,7 +1,7 @@
 //! Gathers consecutive blocks of one share, and consecutive rows, into messages of a good size. Pure.
 //!
-//! A message carries about 256 KiB, less where there are many conversations, at most 1 MiB unless a single block is larger. Blocks that fill a message by
-//! themselves are passed on without being copied.
+//! A message carries about 256 KiB, less where there are many conversations, and at most 1 MiB unless a single block is
+//! larger. Blocks that fill a message by themselves are passed on without being copied.
 
 use std::collections::BTreeMap;
 
