@@ -94,10 +94,25 @@ impl Quiet {
     /// Changes some bytes at this place of the newest version. Returns how long it took, and whether only what they touch was
     /// sent, once nothing of it is under way any more.
     pub(super) async fn update(&mut self, at: u64, length: usize) -> (Duration, bool) {
-        self.publishes += 1;
+        let client = self.client();
+        self.update_by(&client, at, length).await
+    }
+
+    /// A client that remembers nothing yet.
+    pub(super) fn client(&self) -> Client {
         let candidate = |&store: &StoreId| Candidate { store, zone: None, weight: 1 };
         let servers = self.clients.iter().map(|(store, client)| (candidate(store), client.clone()));
-        let client = Client::over(servers).with_workers(Workers::InPlace);
+        Client::over(servers).with_workers(Workers::InPlace)
+    }
+
+    /// The same as [`Quiet::update`], by a client that may remember what it did before.
+    pub(super) async fn update_by(
+        &mut self,
+        client: &Client,
+        at: u64,
+        length: usize,
+    ) -> (Duration, bool) {
+        self.publishes += 1;
         let change = Change {
             at: Place::Offset(at),
             source: Source::Bytes(vec![self.publishes; length].into()),

@@ -61,3 +61,13 @@ fn an_update_takes_four_round_trips_as_it_maps_once() {
         assert_eq!(quiet.update(1_000, 10).await, (4 * ROUND_TRIP, false), "too short for a part");
     });
 }
+
+#[test]
+fn an_update_soon_after_another_takes_three_round_trips() {
+    on_a_quiet_grid(async |quiet| {
+        quiet.publish(1 << 20).await;
+        let client = quiet.client();
+        assert_eq!(quiet.update_by(&client, 300_000, 1_024).await, (4 * ROUND_TRIP, true));
+        assert_eq!(quiet.update_by(&client, 300_000, 1_024).await, (3 * ROUND_TRIP, true));
+    });
+}
